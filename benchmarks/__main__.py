@@ -1,0 +1,153 @@
+"""``python -m benchmarks``: what the guard costs and what it saves, real programs side by side in one run.
+
+Every figure is a ratio or a pair from this run; absolute seconds are those of this machine, at this moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from typing import Callable
+
+from tests.support.context import Context, World
+
+# certbot with every plugin, or as if the guard were not installed: the same interpreter, the same start.
+_CERTBOT = """
+import sys, importlib.metadata as metadata
+hide = sys.argv.pop(1) == "plain"
+every = metadata.entry_points
+def entry_points(**wanted):
+    found = every(**wanted)
+    return [one for one in found if not (hide and one.name == "guard")] if wanted else found
+metadata.entry_points = entry_points
+from certbot.main import main
+sys.exit(main())
+"""
+
+
+def paired(one: Callable[[], float], other: Callable[[], float], runs: int) -> tuple[list[float], list[float]]:
+    """Both in turn, so that a machine that slows down slows both; the first of each is not counted."""
+    first, second = [], []
+    for number in range(runs + 1):
+        a, b = one(), other()
+        if number:
+            first.append(a)
+            second.append(b)
+    return first, second
+
+
+def row(label: str, guard: list[float], plain: list[float], unit: str = "s") -> str:
+    ratios = [a / b for a, b in zip(guard, plain)]
+    return (f"| {label} | {statistics.median(guard):.3f} {unit} | {statistics.median(plain):.3f} {unit} | "
+            f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f}) | {len(guard)} |")
+
+
+def nothing_due(world: World, runs: int, lineages: int) -> str:
+    context = Context(world)
+    try:
+        for number in range(lineages):
+            context.obtain(f"n{number}.guard.test", days_left=89, vhost="")
+
+        def measured(which: str) -> Callable[[], float]:
+            def run() -> float:
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
+                subprocess.run([sys.executable, "-I", "-c", _CERTBOT, which, "renew", "--quiet",
+                                *context.home.arguments], env=context.environment, cwd="/",
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               check=True)
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+            return run
+
+        return row(f"`certbot renew`, nothing due, {lineages} lineages (user + system time; beside: no plugin)",
+                   *paired(measured("guard"), measured("plain"), runs))
+    finally:
+        context.close()
+
+
+def outage(world: World, runs: int, lineages: int) -> str:
+    def measured(guarded: bool) -> Callable[[], float]:
+        def run() -> float:
+            context = Context(world)
+            try:
+                names = [f"n{number}.guard.test" for number in range(lineages)]
+                context.guarded_site(*names, guarded=guarded)
+                apachectl = context.apache.program
+                hooks = ["--pre-hook", f"{apachectl} graceful-stop", "--post-hook", f"{apachectl} start"]
+                with context.apache.watch() as watch:
+                    context.renew(*([] if guarded else hooks), check=True)
+                    context.apache.wait_serving()
+                context.wait_settled()
+                return watch.longest
+            finally:
+                context.close()
+        return run
+
+    return row(f"longest outage, {lineages} lineage{'s' if lineages > 1 else ''} (beside: certbot's pre and post hooks)",
+               *paired(measured(True), measured(False), runs))
+
+
+def after_a_kill(world: World, runs: int) -> str:
+    def killed() -> float:
+        context = Context(world)
+        try:
+            context.guarded_site()
+            run = context.kill_at("challenge", number=signal.SIGKILL)
+            context.apache.wait_serving()
+            seconds = time.monotonic() - (run.killed_at or 0.0)
+            context.wait_settled()
+            return seconds
+        finally:
+            context.close()
+
+    def started() -> float:
+        context = Context(world)
+        try:
+            context.guarded_site()
+            context.apache.stop()
+            began = time.monotonic()
+            context.apache.ctl("start")
+            context.apache.wait_serving()
+            return time.monotonic() - began
+        finally:
+            context.close()
+
+    return row("SIGKILL of certbot to Apache serving (beside: `apachectl start` to its first answer)",
+               *paired(killed, started, runs))
+
+
+def imports() -> str:
+    """What importing the plugin adds to an interpreter that has certbot."""
+    code = ("import time, sys; import certbot.main; before = set(sys.modules); began = time.perf_counter(); "
+            "import certbot_guard.plugin; print((time.perf_counter() - began) * 1000)")
+    figures = [float(subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True,
+                                    cwd="/", env=dict(os.environ)).stdout) for _ in range(10)]
+    return f"Importing the plugin after certbot: {statistics.median(figures):.1f} ms (median of {len(figures)})."
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="counted pairs of each (default: 5)")
+    runs = parser.parse_args().runs
+    world = World()
+    try:
+        print("| what | with certbot-guard | beside it | ratio, pair by pair (least to most) | pairs |\n|---|---|---|---|---|")
+        print(nothing_due(world, runs * 3, 1), flush=True)
+        print(nothing_due(world, runs * 2, 50), flush=True)
+        for lineages in (1, 5):
+            print(outage(world, runs, lineages), flush=True)
+        print(after_a_kill(world, runs), flush=True)
+        print("\n" + imports())
+    finally:
+        world.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""What a run's events come to: which are news, which lineages failed and how, and how long the server was not serving.
+
+Pure. :mod:`certbot_guard.report` turns it into words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Optional
+
+# A message is made when one of these is new; every other kind is context.
+NOTEWORTHY = frozenset({
+    "refused", "left-running", "stop-failed", "start-failed", "serving", "overdue", "not-attempted", "lineage-failed",
+    "lineage-broken", "hook-failed", "fatal", "reload-refused", "reload-failed", "not-served", "guard-error", "died",
+    "left-down", "config-problem"})
+REFUSALS = frozenset({"refused", "left-running", "reload-refused"})
+# certbot reports what we raised in prepare() as a failure of that lineage: the same news in its words.
+_OURS = "certbot-guard "
+# Times, order numbers and addresses in memory; but 503 and 429 are two reasons.
+_EACH_TIME_ANOTHER = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?|\d{5,}|\b0x[0-9a-fA-F]+")
+
+
+@dataclass
+class Outage:
+    """One time that the server was stopped. ``seconds`` so far, where it has not ended."""
+
+    lineage: Optional[str]
+    since: Optional[datetime]
+    seconds: float
+    ended: bool
+
+
+@dataclass
+class Failure:
+    """Lineages that failed with the same error. ``event`` is the first one's."""
+
+    event: dict[str, Any]
+    lineages: list[str] = field(default_factory=list)
+
+
+class Account:
+    """Everything that the words are made of. ``news``: the noteworthy events after ``after``, oldest first."""
+
+    def __init__(self, facts: dict[str, Any], events: list[dict[str, Any]], after: int, now: datetime,
+                 serving: Optional[bool], expiry: dict[str, datetime]) -> None:
+        self.facts = facts
+        self.events = events
+        self.now = now
+        self.serving = serving
+        self.expiry = {**_planned_expiry(events), **expiry}
+        self.dry_run = bool(facts.get("dry_run"))
+        self.news = [event for event in events if event.get("n", 0) > after and self._is_news(event)]
+        self.outages = _outages(events, now)
+        self.stopped = bool(self.outages)
+
+    # -- what is news ----------------------------------------------------------------------------------------
+
+    def _is_news(self, event: dict[str, Any]) -> bool:
+        kind = event.get("kind")
+        if kind not in NOTEWORTHY:
+            return False
+        if kind == "serving":
+            return bool(event.get("again"))
+        if kind == "left-down":  # as it was found is as it should be
+            return "before the run" not in str(event.get("reason"))
+        if kind == "config-problem":  # told when something was at stake
+            return any(other["kind"] == "lineage" for other in self.events)
+        return not (kind == "lineage-failed" and self._is_echo(event))
+
+    def _is_echo(self, event: dict[str, Any]) -> bool:
+        if not str(event.get("error", "")).startswith(_OURS):
+            return False
+        name = event.get("lineage")
+        return any(other["kind"] in ("refused", "not-attempted", "overdue")
+                   and (other.get("lineage") == name or name in (other.get("lineages") or ())) for other in self.events)
+
+    def new(self, *kinds: str) -> list[dict[str, Any]]:
+        """The news of these kinds."""
+        return [event for event in self.news if event["kind"] in kinds]
+
+    def all(self, *kinds: str) -> list[dict[str, Any]]:
+        """Every event of these kinds, news or not."""
+        return [event for event in self.events if event["kind"] in kinds]
+
+    @property
+    def is_recovery(self) -> bool:
+        """It was told that the server would not start; it serves now, and there is no other news."""
+        return self.serving is not False and all(event["kind"] == "serving" for event in self.news)
+
+    @property
+    def left_down(self) -> bool:
+        """A person wants it down."""
+        last = self.all("left-down", "serving")
+        return bool(last) and last[-1]["kind"] == "left-down"
+
+    # -- lineages --------------------------------------------------------------------------------------------
+
+    def failures(self) -> list[Failure]:
+        """The new failures, those with the same error together, the largest group first."""
+        groups: dict[str, Failure] = {}
+        for event in self.new("lineage-failed"):
+            group = groups.setdefault(self._likeness(event), Failure(event))
+            if str(event.get("lineage")) not in group.lineages:
+                group.lineages.append(str(event.get("lineage")))
+        return sorted(groups.values(), key=lambda group: -len(group.lineages))
+
+    def _likeness(self, event: dict[str, Any]) -> str:
+        """The error without the lineage's own names: what two lineages that failed alike have in common."""
+        acme = event.get("acme") or {}
+        key = f"{event.get('error_type')} {acme.get('type')} {acme.get('detail') or event.get('error')}"[:4000]
+        key += "".join(f" {inner.get('type')} {inner.get('detail')}" for inner in subproblems(event)[:5])[:2000]
+        own = sorted({str(event.get("lineage")), *self.names(str(event.get("lineage")))}, key=len, reverse=True)
+        return _EACH_TIME_ANOTHER.sub("0", re.sub("|".join(re.escape(name) for name in own[:200] if name), "*", key))
+
+    def names(self, lineage: str) -> list[str]:
+        """The domain names of a lineage, as far as this run knows them."""
+        for event in reversed(self.events):
+            if event.get("lineage") == lineage and event.get("names"):
+                return [str(name) for name in event["names"]]
+        return []
+
+    def not_renewed(self) -> list[str]:
+        """The lineages that the news say were not renewed, each once."""
+        found = [str(event.get("lineage")) for event in self.new("refused", "lineage-failed")]
+        found += [str(name) for event in self.new("not-attempted") for name in event.get("lineages") or ()]
+        found += [str(event["lineage"]) for event in self.new("overdue") if event.get("lineage")]
+        if self.new("died", "fatal"):
+            found += self.unfinished()
+        renewed = {event.get("lineage") for event in self.all("deployed")}
+        return [name for name in dict.fromkeys(found) if name not in renewed]
+
+    def not_renewed_expiry(self) -> list[datetime]:
+        return [self.expiry[name] for name in self.not_renewed() if name in self.expiry]
+
+    def unfinished(self) -> list[str]:
+        """The lineage that certbot was at when it died, or gave up."""
+        ended = {event.get("lineage") for event in self.all("deployed", "lineage-failed", "refused")}
+        started = [str(event.get("lineage")) for event in self.all("lineage")]
+        return [started[-1]] if started and started[-1] not in ended else []
+
+
+def subproblems(event: dict[str, Any]) -> list[dict[str, Any]]:
+    found = (event.get("acme") or {}).get("subproblems") or []
+    return [inner for inner in found if isinstance(inner, dict)]
+
+
+def moment_of(event: dict[str, Any]) -> Optional[datetime]:
+    return parsed(event.get("at"))
+
+
+def parsed(value: Any) -> Optional[datetime]:
+    """An ISO time as an aware one, or None. A trailing Z is more than Python 3.9 understands."""
+    try:
+        when = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", str(value)))
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+
+
+def _planned_expiry(events: list[dict[str, Any]]) -> dict[str, datetime]:
+    found = {}
+    for event in events:
+        when = parsed(event.get("not_after")) if event.get("not_after") else None
+        if when is not None and event.get("lineage"):
+            found[str(event["lineage"])] = when
+    return found
+
+
+def _outages(events: list[dict[str, Any]], now: datetime) -> list[Outage]:
+    found: list[Outage] = []
+    opened: dict[Any, dict[str, Any]] = {}
+    for event in events:
+        window = event.get("window")
+        if event["kind"] == "stopping":
+            opened[window] = event
+        elif event["kind"] == "serving" and window in opened:
+            start = opened.pop(window)
+            told = event.get("outage_seconds")
+            seconds = float(told) if isinstance(told, (int, float)) else _between(start, event)
+            found.append(Outage(start.get("lineage"), moment_of(start), seconds, True))
+        elif event["kind"] in ("left-running", "left-down"):
+            start = opened.pop(window, {})
+            if start and event["kind"] == "left-down":
+                found.append(Outage(start.get("lineage"), moment_of(start), _until_now(start, events, now), False))
+    for start in opened.values():
+        found.append(Outage(start.get("lineage"), moment_of(start), _until_now(start, events, now), False))
+    return found
+
+
+def _until_now(start: dict[str, Any], events: list[dict[str, Any]], now: datetime) -> float:
+    """By the monotonic clock up to the newest event, by the wall clock for the little that is left."""
+    last = moment_of(events[-1])
+    return _between(start, events[-1]) + (max(0.0, (now - last).total_seconds()) if last else 0.0)
+
+
+def _between(start: dict[str, Any], end: dict[str, Any]) -> float:
+    try:
+        seconds = float(end["mono"]) - float(start["mono"])
+    except (KeyError, TypeError, ValueError):
+        seconds = -1.0
+    if seconds >= 0:
+        return seconds
+    # Another boot: its monotonic clock began anew.
+    first, last = moment_of(start), moment_of(end)
+    return max(0.0, (last - first).total_seconds()) if first and last else 0.0

@@ -1,0 +1,141 @@
+"""certbot's own log records, as events: why a lineage failed, and when a challenge was over.
+
+A handler on the logger ``certbot``, installed while certbot builds its parser, so that it hears parse failures and
+lock errors too. It keeps a bounded number of records in memory, costs nothing while nothing happens, and never raises:
+an exception here would be certbot's. The records' words are the same from certbot 1.12 to 5.8 (a test notices a change).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any, Callable, Optional
+
+_RENEWAL = "certbot._internal.renewal"
+_EXIT = "certbot._internal.log"
+_PENDING_LIMIT = 500
+_CONTEXT_LIMIT = 8
+_TEXT_LIMIT = 4000
+
+
+class Capture(logging.Handler):
+    """Turns records into ``(kind, fields)`` events for :attr:`sink`; keeps them until there is one.
+
+    :ivar challenge_over: called, in certbot's thread, when the challenge server is about to close.
+    :ivar lineage_failed: called with the lineage's name when certbot gave it up.
+    :ivar processing: the renewal configuration certbot looks at now, as it showed it, or None.
+    :ivar ran: the hook commands that certbot has run so far in this process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(level=logging.DEBUG)
+        self.sink: Optional[Callable[[str, dict], Any]] = None
+        self.challenge_over: Optional[Callable[[], Any]] = None
+        self.lineage_failed: Optional[Callable[[str], Any]] = None
+        self.processing: Optional[str] = None
+        self.ran: set[str] = set()
+        self.pending: list[tuple[str, dict]] = []
+        self._context: deque[str] = deque(maxlen=_CONTEXT_LIMIT)
+        self._hook: tuple[str, str] = ("", "")
+        self._broken: Optional[str] = None
+
+    def flush_to(self, sink: Callable[[str, dict], Any]) -> None:
+        """From now on events go to ``sink``, those that are waiting first."""
+        self.sink = sink
+        waiting, self.pending = self.pending, []
+        for kind, fields in waiting:
+            sink(kind, fields)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._hear(record)
+        except Exception:  # certbot must not fail because we listen to it
+            pass
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing is printed about a record we could not read."""
+
+    def _hear(self, record: logging.LogRecord) -> None:
+        message = record.msg
+        if not isinstance(message, str):
+            return
+        if message == "Notifying user: %s":
+            self._shown(str(record.args[0]) if record.args else "")
+        elif message == "Cleaning up challenges":
+            if self.challenge_over:
+                self.challenge_over()
+        elif message == "Running %s command: %s":
+            self._hook = (str(record.args[0]), record.args[1])  # type: ignore[index]
+            self.ran.add(record.args[1])  # type: ignore[index,arg-type]
+        elif record.levelno >= logging.WARNING:
+            self._trouble(record, message)
+
+    def _shown(self, text: str) -> None:
+        if text.startswith("Processing") and text.rstrip().endswith(".conf"):
+            self.processing = text[len("Processing"):].strip()
+            self._context.clear()
+        elif "reported these problems" in text or "problem" in text[:200].lower():
+            self._context.append(text[:_TEXT_LIMIT])
+
+    def _trouble(self, record: logging.LogRecord, message: str) -> None:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if message.startswith("Failed to renew certificate %s with error"):
+            self._failed(str(arguments[0]), arguments[1])
+        elif message.endswith("reported error code %d"):
+            self._hook_failed(str(arguments[0]), int(arguments[1]))  # type: ignore[call-overload]
+        elif record.name == _RENEWAL and record.levelno >= logging.ERROR:
+            self._renewal_error(record, message, arguments)
+        elif record.name == _EXIT and record.levelno >= logging.ERROR:
+            self._ended(record.getMessage())
+        else:
+            self._context.append(record.getMessage()[:_TEXT_LIMIT])
+
+    def _failed(self, lineage: str, error: Any) -> None:
+        self._put("lineage-failed", lineage=lineage, error_type=type(error).__name__, error=str(error)[:100_000],
+                  acme=acme_problem(error), context=list(self._context))
+        self._context.clear()
+        if self.lineage_failed:
+            self.lineage_failed(lineage)
+
+    def _hook_failed(self, name: str, code: int) -> None:
+        kind, command = self._hook
+        # what certbot shows is "Hook 'pre-hook'" (1.12: "pre-hook command")
+        self._put("hook-failed", hook=kind or name, code=code, command=getattr(command, "own", str(command)))
+
+    def _renewal_error(self, record: logging.LogRecord, message: str, arguments: tuple) -> None:
+        text = record.getMessage()
+        if "is broken." in message:
+            self._broken = str(arguments[0])
+        elif message.startswith("The error was:"):
+            path, self._broken = self._broken, None
+            self._put("lineage-broken", path=path, error=str(arguments[0]) if arguments else text)
+        elif "Skipping" in message:
+            self._put("lineage-broken", path=str(arguments[0]) if arguments else None, error=text)
+
+    def _ended(self, text: str) -> None:
+        # The count of failures says nothing that the failures themselves did not.
+        if "renew failure(s)" in text:
+            return
+        # What a person reads as the end of certbot's output.
+        if text.startswith(("Ask for help", "See the logfile", "Please see the logfile")):
+            return
+        self._put("fatal", error=text[:_TEXT_LIMIT], context=list(self._context))
+
+    def _put(self, kind: str, **fields: Any) -> None:
+        if self.sink is not None:
+            self.sink(kind, fields)
+        elif len(self.pending) < _PENDING_LIMIT:
+            self.pending.append((kind, fields))
+
+
+def acme_problem(error: Any) -> Optional[dict[str, Any]]:
+    """The problem document behind an ``acme.messages.Error``, by its public attributes; None for anything else."""
+    kind, detail = getattr(error, "typ", None), getattr(error, "detail", None)
+    if not isinstance(kind, str):
+        return None
+    problems = []
+    for inner in list(getattr(error, "subproblems", None) or [])[:100]:
+        identifier = getattr(inner, "identifier", None)
+        problems.append({"identifier": str(getattr(identifier, "value", identifier or "")),
+                         "type": str(getattr(inner, "typ", "")), "detail": str(getattr(inner, "detail", ""))})
+    return {"type": kind, "detail": str(detail or ""), "subproblems": problems}

@@ -1,0 +1,44 @@
+"""The command ``certbot-guard``. One module per command group; this one holds the group and its exit codes.
+
+0 fine, 1 trouble (and people were told), 2 the command or the settings are not usable.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Optional
+
+import click
+
+from certbot_guard import __version__
+from certbot_guard.cli.recover import recover
+from certbot_guard.cli.settings import check_settings, test_channels
+from certbot_guard.errors import GuardError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", "config_path", type=click.Path(path_type=Path), default=Path("/etc/letsencrypt/guard.ini"),
+              show_default=True, help="The settings file.")
+@click.version_option(__version__, prog_name="certbot-guard")
+@click.pass_context
+def commands(context: click.Context, config_path: Path) -> None:
+    """Apache comes back after a certificate renewal, and people hear of every failure."""
+    context.obj = config_path.absolute()
+
+
+commands.add_command(recover)
+commands.add_command(check_settings)
+commands.add_command(test_channels)
+
+
+def main(arguments: Optional[list[str]] = None) -> None:
+    """Run one command and exit; an error of ours is one sentence on stderr, never a traceback."""
+    try:
+        commands.main(args=arguments, prog_name="certbot-guard")
+    except GuardError as error:
+        click.echo(f"certbot-guard: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        click.echo(f"certbot-guard: {error}", err=True)
+        sys.exit(1)

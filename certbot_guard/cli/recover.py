@@ -1,0 +1,36 @@
+"""``certbot-guard recover``: finish what a killed run, or a power cut, left unfinished."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from certbot_guard import config as configuration
+from certbot_guard import settle, statedir
+from certbot_guard.run import open_windows, runs_below
+
+
+@click.command()
+@click.option("--quiet", is_flag=True, help="Say nothing when there was nothing to do.")
+@click.option("--no-deliver", is_flag=True, hidden=True, help="Leave the messages for the run that asks for this.")
+@click.pass_obj
+def recover(config_path: Path, quiet: bool, no_deliver: bool) -> None:
+    """Bring back a web server that an unfinished run left stopped, tell people, and deliver what is waiting.
+
+    Does nothing where nothing is unfinished; a run whose certbot or sentinel still lives is left to it.
+    Exit code 1: the web server does not serve yet; it is tried again until it does.
+    """
+    settings = configuration.load(config_path)
+    bases = statedir.every_directory(settings.state_dir)
+    found = settle.settle_stale(bases, deliver=not no_deliver)
+    if not no_deliver:
+        settle.deliver_waiting(settings, bases)
+    down = [run for run in runs_below(bases) if open_windows(run.events())]
+    for run in found:
+        click.echo(f"run {run.id}: " + ("the web server does not serve yet, it is tried again"
+                                        if run.id in {other.id for other in down} else "settled"))
+    if not found and not quiet:
+        click.echo("Nothing was unfinished.")
+    sys.exit(1 if any(run.id in {other.id for other in down} for run in found) else 0)

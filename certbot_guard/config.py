@@ -1,0 +1,254 @@
+"""guard.ini as a frozen :class:`Config`. Reading never raises: what is wrong costs only itself.
+
+A bad line of ``[notify]`` costs that channel; a bad ``[server]`` section means that no server is stopped. No
+problem, and nothing that is printed of a Config, holds a secret: an Apprise URL is never quoted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Optional
+
+from certbot_guard import options
+from certbot_guard.errors import GuardError
+from certbot_guard.inifile import (
+    SECTIONS,
+    Entry,
+    IniFile,
+    Problem,
+    close,
+    has_controls,
+    is_known,
+    is_url,
+    nearest,
+    safe,
+)
+from certbot_guard.statedir import UntrustedFileError, is_others, read_trusted
+from certbot_guard.urls import check_urls
+
+__all__ = ["SECTIONS", "Channel", "Config", "Problem", "ServerConfig", "check_urls", "default_path", "load"]
+
+APPRISE_CONFIG = "apprise_config"
+_PATH = re.compile(r"/[^\x00-\x1f]*|[\w. +-]+(/[\w. +-]+)*")
+_UNTIL_THEN = "Until then no web server is stopped and nobody is told by this file."
+_READABLE_BY_OTHERS = 0o044
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """The ``[server]`` section. Holds no secret, so it may travel in the record of a run."""
+
+    control: str = "auto"
+    mode: str = "auto"
+    max_outage_seconds: float = 300.0
+    drain_seconds: float = 2.0
+    start: str = "as-found"
+    start_command: Optional[str] = None
+    stop_command: Optional[str] = None
+    reload_command: Optional[str] = None
+    test_command: Optional[str] = None
+    listen: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "ServerConfig":
+        known = {one.name for one in fields(cls)}
+        kept = {name: value for name, value in data.items() if name in known}
+        return cls(**{**kept, "listen": tuple(kept.get("listen") or ())})
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One way to reach people: a line of ``[notify]``."""
+
+    name: str
+    url: str = field(repr=False)
+    events: frozenset[str] = frozenset(options.EVENTS) - {"success"}
+    min_severity: str = "info"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything guard.ini says. ``server_usable`` false: no server may be stopped."""
+
+    path: Path
+    missing: bool = False
+    server: ServerConfig = ServerConfig()
+    server_usable: bool = True
+    channels: tuple[Channel, ...] = ()
+    apprise_configs: tuple[Path, ...] = ()
+    state_dir: Optional[Path] = None
+    certbot_config_dirs: tuple[Path, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def with_overrides(self, mode: Optional[str] = None, max_outage: Optional[str] = None) -> "Config":
+        """The same, with what certbot's command line says. :raises GuardError: a value is not usable."""
+        server = self.server
+        try:
+            if mode:
+                server = replace(server, mode=options.of_section("server")["mode"].parse(mode))
+        except ValueError as error:
+            raise GuardError(f"--guard-mode {mode!r} is not usable: write {error}") from error
+        try:
+            if max_outage:
+                server = replace(server, max_outage_seconds=options.positive_duration(max_outage))
+        except ValueError as error:
+            raise GuardError(f"--guard-max-outage {max_outage!r} is not usable: write {error}") from error
+        return replace(self, server=server)
+
+
+def default_path(config_dir: Path) -> Path:
+    return Path(config_dir) / "guard.ini"
+
+
+def load(path: Path) -> Config:
+    """What the file says; a missing one gives the defaults. Never raises."""
+    try:
+        return _load(Path(os.path.abspath(path)))
+    except Exception as error:  # a bug of ours must not make a renewal fail; its text could quote a line
+        return _unusable(Path(path), f"{path} cannot be used: certbot-guard's own {type(error).__name__}")
+
+
+def _load(path: Path) -> Config:
+    try:
+        data, mode = read_trusted(path)
+    except FileNotFoundError:
+        return Config(path, missing=True)
+    except (UntrustedFileError, OSError) as error:
+        return _unusable(path, str(error))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[:error.start].count(b"\n") + 1
+        return _unusable(path, f"{path}, line {line}: not UTF-8; save the file as UTF-8")
+    found = _config(IniFile(path, text))
+    if mode & _READABLE_BY_OTHERS:
+        found = replace(found, problems=found.problems + (
+            Problem("file", f"{path} holds passwords and can be read by others; run: chmod 600 {path}"),))
+    return found
+
+
+def _unusable(path: Path, reason: str) -> Config:
+    return Config(path, server_usable=False, problems=(Problem("file", f"{reason}. {_UNTIL_THEN}"),))
+
+
+# -- what the lines mean -------------------------------------------------------------------------------------
+
+
+def _config(ini: IniFile) -> Config:
+    server = _server(ini)
+    state = _state_dir(ini)
+    certbot = _values(ini, "certbot")
+    channels, files = _channels(ini)
+    _notice_lost_server_lines(ini)
+    return Config(ini.path, server=server, server_usable=ini.server_usable, channels=channels,
+                  apprise_configs=files, state_dir=state,
+                  certbot_config_dirs=tuple(Path(one) for one in certbot.get("config_dir", ())),
+                  problems=ini.problems())
+
+
+def _values(ini: IniFile, section: str, kind: Optional[str] = None) -> dict[str, Any]:
+    known = options.of_section(kind or section)
+    values: dict[str, Any] = {}
+    for entry in ini.of_section(section):
+        if entry.key not in known:
+            ini.problem(section, entry.line, f"unknown key '{safe(entry.key)}' in [{safe(section)}]"
+                        + nearest(entry.key, known, quote="'"))
+        elif entry.key in values:
+            ini.problem(section, entry.line, f"'{entry.key}' is there twice in [{safe(section)}]; keep one")
+        elif has_controls(entry.value.replace("\t", " ")):
+            ini.wrong(entry, "it without control characters")
+        else:
+            try:
+                values[entry.key] = known[entry.key].parse(entry.value)
+            except ValueError as error:
+                ini.wrong(entry, str(error))
+    return values
+
+
+def _server(ini: IniFile) -> ServerConfig:
+    values = _values(ini, "server")
+    renamed = {"max_outage": "max_outage_seconds", "drain": "drain_seconds"}
+    server = ServerConfig(**{renamed.get(name, name): value for name, value in values.items()})
+    missing = [name for name in ("start_command", "stop_command", "listen") if not values.get(name)]
+    if server.control == "command" and missing:
+        line = next(entry.line for entry in ini.of_section("server") if entry.key == "control")
+        ini.problem("server", line, "control = command also needs " + " and ".join(missing))
+    return server
+
+
+def _notice_lost_server_lines(ini: IniFile) -> None:
+    """A line in no known section that looks like one of [server] was meant for it, so that one is in doubt.
+
+    Others are not: a typo around a channel must not keep a server from being stopped.
+    """
+    known = list(options.of_section("server"))
+    if any(not is_known(entry.section) and close(entry.key, known) for entry in ini.entries):
+        ini.server_usable = False
+
+
+def _state_dir(ini: IniFile) -> Optional[Path]:
+    directory = _values(ini, "state").get("dir")
+    if directory is not None and is_others(Path(directory)):
+        ini.wrong(next(entry for entry in ini.of_section("state") if entry.key == "dir"),
+                  "a directory of its own: the one named there is in use for something else")
+        return None
+    return Path(directory) if directory else None
+
+
+def _channels(ini: IniFile) -> tuple[tuple[Channel, ...], tuple[Path, ...]]:
+    channels: dict[str, Channel] = {}
+    files: list[Path] = []
+    for entry in ini.of_section("notify"):
+        if entry.key == APPRISE_CONFIG:
+            files += _apprise_config(ini, entry)
+        elif safe(entry.key) != entry.key:
+            ini.problem("notify", entry.line, "this line of [notify] does not begin with a channel's name; "
+                        "write: name = Apprise URL")
+        elif entry.key in channels:
+            ini.problem("notify", entry.line, f"the channel '{entry.key}' is there twice; name one of them "
+                        "differently")
+        elif entry.wrapped:
+            # Half of a URL may be one that Apprise accepts, and lead somewhere else.
+            ini.problem("notify", entry.wrapped, f"this line continues the channel '{entry.key}' of line "
+                        f"{entry.line}; write its URL on one line, and another channel without indentation")
+        elif not is_url(entry.value):
+            near = close(entry.key, [APPRISE_CONFIG])
+            ini.wrong(entry, "an Apprise URL without quotes, such as mailtos://user:password@smtp.example.com"
+                      "?to=you@example.com" + (f"; did you mean '{near}'?" if near else ""))
+        else:
+            channels[entry.key] = Channel(entry.key, entry.value)
+    broken = {entry.key for entry in ini.of_section("notify")} - set(channels)
+    for section in [name for name in ini.sections if name.startswith("channel ")]:
+        name = section[len("channel "):]
+        if name in channels:
+            channels[name] = replace(channels[name], **_values(ini, section, "channel"))
+        elif name not in broken:  # the line that is broken has its problem already
+            ini.problem(section, ini.sections[section], f"[{safe(section)}]: there is no channel "
+                        f"'{safe(name)}' in [notify]" + nearest(name, channels, quote="'"))
+    return tuple(channels.values()), tuple(files)
+
+
+def _apprise_config(ini: IniFile, entry: Entry) -> list[Path]:
+    """The file, if it can be trusted as guard.ini is: it says who is told, and by what program."""
+    if "://" in entry.value or entry.wrapped or not _PATH.fullmatch(entry.value):
+        ini.wrong(entry, "the path of an Apprise configuration file")
+        return []
+    path = ini.path.parent / entry.value
+    try:
+        _, mode = read_trusted(path)
+    except FileNotFoundError:
+        ini.wrong(entry, "the path of an Apprise configuration file: there is none of that name")
+        return []
+    except UntrustedFileError as error:
+        ini.problem("notify", entry.line, f"{APPRISE_CONFIG} cannot be used: {error}")
+        return []
+    if mode & _READABLE_BY_OTHERS:
+        ini.problem("notify", entry.line, f"{path} holds passwords and can be read by others; "
+                    f"run: chmod 600 {path}")
+    return [path]

@@ -1,0 +1,254 @@
+"""The killable process that holds Apprise: a job on standard input, outcomes on standard output.
+
+Apprise is imported once, here, and never in certbot's process; then each channel gets a process of its own by ``fork``, so
+that one that hangs delays no other. A sender is ``nobody`` where that is possible, has a timer that kills it, and never
+returns. Started by :mod:`certbot_guard.notify` alone; isolated, in ``/``, with an empty environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pwd
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from certbot_guard import redact, text
+
+_NOBODY = 65534
+# A stranger's reply is read whole by requests; this much is far more than any service's answer needs.
+_MEMORY_LIMIT_BYTES = 2 * 1024 * 1024 * 1024
+# Longer than Apprise's own time-outs (4 s): the service may have said yes after we stopped listening.
+_DOUBT_AFTER_SECONDS = 3.5
+_REASON_LIMIT = 300
+_SYSLOG_LINES = 60
+_NOBODY_TOLD = ("Nobody else was told, since guard.ini names no channel. Add one to its section [notify], such as: "
+                "email = mailtos://user:password(at)smtp.example.com?to=you(at)example.com")
+
+
+def main() -> int:
+    """Deliver the job on standard input; 0 when every channel's sender has ended."""
+    job = json.load(sys.stdin)
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold every URL
+    deadline = float(job["deadline_seconds"])
+    # For ourselves, too: with the parent killed nobody else ends us.
+    signal.setitimer(signal.ITIMER_REAL, deadline + 1.0)
+    services = _Services() if any("url" in one or "file" in one for one in job["channels"]) else None
+    if threading.active_count() != 1:
+        raise RuntimeError("a thread before the fork would leave its locks held in every sender")
+    began = time.monotonic()
+    senders = [_fork(channel, services, max(0.1, deadline - (time.monotonic() - began))) for channel in job["channels"]]
+    for pid in senders:
+        os.waitpid(pid, 0)
+    return 0
+
+
+def _fork(channel: dict[str, Any], services: Optional["_Services"], deadline_seconds: float) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, deadline_seconds)  # a parent's timer is not inherited
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, resource.RLIM_INFINITY))
+        drop_privileges()
+        _send_all(channel, services)
+    finally:
+        os._exit(0)
+
+
+def _send_all(channel: dict[str, Any], services: Optional["_Services"]) -> None:
+    """Every message of one channel, oldest first; after a failure the rest waits for another day, in order."""
+    for message in channel["messages"]:
+        _write(channel, message, None)
+        began = time.monotonic()
+        done = set(message["done"])
+        try:
+            reason = _send(channel, message, services, done)
+        except Exception as error:  # Apprise's plugins raise what they like; the text may hold anything
+            reason = f"Apprise failed: {type(error).__name__}"
+        _write(channel, message, not reason, reason=reason, done=sorted(done),
+               doubt=bool(reason) and time.monotonic() - began > _DOUBT_AFTER_SECONDS)
+        if reason and not message["stubborn"]:
+            return
+
+
+def _write(channel: dict[str, Any], message: dict[str, Any], ok: Optional[bool], **more: Any) -> None:
+    row = {"channel": channel["name"], "message": message["id"], "attempt": message["attempt"], "ok": ok, **more}
+    os.write(1, b"\n" + json.dumps(row).encode() + b"\n")
+
+
+def _send(channel: dict[str, Any], message: dict[str, Any], services: Optional["_Services"], done: set[str]) -> str:
+    """Why it did not go out, or an empty string. ``done`` gains each of the channel's services that has it."""
+    if channel.get("problem"):
+        return text.line(channel["problem"], _REASON_LIMIT)
+    if channel.get("syslog"):
+        to_syslog(message)
+        return ""
+    assert services is not None
+    reasons = []
+    found = list(services.of(channel))
+    if not found:
+        return "Apprise does not accept this channel's URL" if "url" in channel else "Apprise finds no service in the file"
+    for url, service in found:
+        # The message's id goes in so that one URL does not look the same in every row.
+        mark = hashlib.sha256(f"{message['id']}\0{url}".encode("utf-8", "replace")).hexdigest()[:16]
+        if mark not in done:
+            reason = services.notify(service, message)
+            if reason:
+                reasons.append(text.line(redact.strike_out(reason, [url, channel.get("url", "")]), _REASON_LIMIT))
+            else:
+                done.add(mark)
+    return "; ".join(reasons)[:_REASON_LIMIT]
+
+
+class _Services:
+    """Apprise, imported and warm: everything that it loads late is loaded before the forks, as root."""
+
+    def __init__(self) -> None:
+        import apprise
+
+        self._apprise = apprise
+        warm = apprise.Apprise(asset=self._asset())
+        warm.add("json://127.0.0.1:9/")  # loads every service: 220 ms, once (measured, Apprise 1.9 and 2.2)
+
+    def _asset(self) -> Any:
+        options = {"app_id": "certbot-guard", "app_desc": "certbot-guard", "image_url_mask": "", "image_url_logo": "",
+                   "async_mode": False}
+        if hasattr(self._apprise.AppriseAsset, "storage_mode"):  # since there is one: nothing is kept on disk
+            options["storage_mode"] = "memory"
+        return self._apprise.AppriseAsset(**options)
+
+    def of(self, channel: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        """The channel's services, new objects each time: a used one waits before it sends again (mail: 5.5 s)."""
+        asset = self._asset()
+        if "url" in channel:
+            holder = self._apprise.Apprise(asset=asset)
+            # What Apprise logs of a URL it refuses holds the URL.
+            with self._apprise.LogCapture(level=50):
+                accepted = holder.add(channel["url"])
+            services = list(holder) if accepted else []
+        else:
+            config = self._apprise.AppriseConfig(asset=asset)
+            with self._apprise.LogCapture(level=50):
+                config.add_config(channel["file"], asset=asset,
+                                  format="yaml" if channel["suffix"] in (".yml", ".yaml") else None)
+                # AppriseConfig.servers() is services() from 2.x; an Apprise holds them by one name in all.
+                holder = self._apprise.Apprise(asset=asset)
+                holder.add(config)
+                services = list(holder)
+        for service in services:
+            url = channel.get("url") or service.url(privacy=False)
+            if "overflow=" not in url:
+                # Unless asked otherwise Apprise sends a text that is too long as it is, and the service refuses it.
+                service.overflow_mode = self._apprise.OverflowMode.TRUNCATE
+            yield url, service
+
+    def notify(self, service: Any, message: dict[str, Any]) -> str:
+        """Why the service did not take it, or an empty string."""
+        kinds = self._apprise.NotifyType
+        kind = kinds.SUCCESS if message["event"] == "recovery" else {
+            "critical": kinds.FAILURE, "warning": kinds.WARNING}.get(message["severity"], kinds.INFO)
+        holder = self._apprise.Apprise(asset=self._asset())
+        holder.add(service)
+        # DEBUG would have the URL and the payload in it.
+        with self._apprise.LogCapture(level=30, fmt="%(message)s") as log:
+            # True, False, None (nobody was told), or from 2.2 an AppriseResult: only bool() is right for all.
+            result = holder.notify(body=message["body"] or message["title"], title=message["title"], notify_type=kind,
+                                   body_format=self._apprise.NotifyFormat.TEXT)
+            said = " ".join((log.getvalue() if log is not None else "").split())
+        if bool(result) or self._is_a_yes(service, said):
+            return ""
+        return said or "the service did not take it"
+
+    def _is_a_yes(self, service: Any, said: str) -> bool:
+        # Apprise 1.2.0 compares Slack's b'ok' with 'ok': delivered, and reported as failed for ever (fixed in 1.2.1).
+        return (self._apprise.__version__ == "1.2.0" and type(service).__name__ == "NotifySlack"
+                and said.endswith("error=200."))
+
+
+def refusal(url: str) -> str:
+    """Why Apprise would not accept this URL, without quoting it; empty if it does. For the command that checks settings."""
+    import apprise
+    from difflib import get_close_matches
+
+    schema = url.partition("://")[0].lower()
+    known = sorted({name for service in apprise.Apprise().details()["schemas"]
+                    for kind in ("protocols", "secure_protocols") for name in (service.get(kind) or ())})
+    if schema not in known:
+        near = get_close_matches(schema, known, n=1)
+        return f"Apprise knows no service '{text.line(schema, 20)}://'" + (
+            f"; did you mean '{near[0]}://'?" if near else "")
+    with apprise.LogCapture(level=30, fmt="%(message)s") as log:
+        if len(list(_Services().of({"url": url}))):
+            return ""
+        said = log.getvalue() if log is not None else ""
+    return "Apprise does not accept this URL" + (
+        f": {text.line(redact.strike_out(said, [url]), _REASON_LIMIT)}" if said.strip() else "")
+
+
+def to_syslog(message: dict[str, Any]) -> None:
+    """The message in the system log, a line each, at its severity's priority."""
+    import syslog
+
+    priority = {"critical": syslog.LOG_CRIT, "warning": syslog.LOG_WARNING}.get(message["severity"], syslog.LOG_NOTICE)
+    syslog.openlog("certbot-guard", syslog.LOG_PID, syslog.LOG_DAEMON)
+    for row in [*[message["title"], *message["body"].split("\n")][:_SYSLOG_LINES], _NOBODY_TOLD]:
+        if row.strip():
+            syslog.syslog(priority, row[:900])
+
+
+def drop_privileges() -> bool:
+    """Be nobody, if we are root and nobody can read all that a sender may still need. Says whether it was done.
+
+    An interpreter below /root, or a CA bundle that only root may read, would make every delivery fail; then we stay.
+    """
+    if os.geteuid() != 0:
+        return False
+    user, group = _nobody()
+    groups = os.getgroups()
+    try:
+        os.setgroups([])
+        os.setegid(group)
+        os.seteuid(user)
+        readable = all(os.access(path, os.R_OK, effective_ids=True) for path in _still_needed())
+        os.seteuid(0)
+        if readable:
+            os.setresgid(group, group, group)
+            os.setresuid(user, user, user)
+            return True
+        os.setegid(0)
+        os.setgroups(groups)
+    except OSError:  # a container without the capability: as whoever we are, then
+        pass
+    return False
+
+
+def _nobody() -> tuple[int, int]:
+    try:
+        entry = pwd.getpwnam("nobody")
+        return entry.pw_uid, entry.pw_gid
+    except KeyError:
+        return _NOBODY, _NOBODY
+
+
+def _still_needed() -> list[str]:
+    """What is imported or opened late: the standard library, Apprise's folder, the CA bundle."""
+    needed = [os.__file__, __file__]
+    for name in ("apprise", "certifi", "requests"):
+        module = sys.modules.get(name)
+        if module is not None and module.__file__:
+            needed.append(module.__file__)
+    certifi = sys.modules.get("certifi")
+    if certifi is not None:
+        needed.append(certifi.where())
+    needed += [os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+               if os.environ.get(name)]
+    return needed

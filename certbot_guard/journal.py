@@ -1,0 +1,261 @@
+"""What outlives a run, in SQLite: messages and to whom they still have to go (the outbox), and the history of runs.
+
+Knows nothing of Apache or Apprise. Settle adds messages; :mod:`certbot_guard.notify` takes them out. Intent first,
+outcome after: a row found as ``sending`` by whoever holds its channel's lease belongs to a sender that died, and we
+cannot know whether the message went out. It goes again, marked as a possible repeat.
+
+The file keeps SQLite's rollback journal (no WAL): one file to copy, and nothing beside it after a clean end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, Optional
+
+from certbot_guard import lease as leases
+from certbot_guard import schema
+from certbot_guard.errors import JournalError, StateError
+from certbot_guard.lease import Lease
+from certbot_guard.message import Message
+
+FILE = "journal.db"
+BUSY_SECONDS = 5.0
+KEEP_RUNS = 2000
+KEEP_RUNS_DAYS = 400
+KEEP_SENT_DAYS = 90
+# Channels that are gone from guard.ini, or down for a month: what they still should get is news no more.
+KEEP_UNDELIVERED_DAYS = 30
+_EVENTS_LIMIT = 16_000
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One message that one channel still has to get.
+
+    :ivar possible_repeat: an earlier attempt may have succeeded without our knowing.
+    :ivar done: which of a channel's services have it already (a channel may be several, in an Apprise file).
+    """
+
+    channel: str
+    message: Message
+    possible_repeat: bool
+    created: datetime
+    attempts: int
+    done: tuple[str, ...] = ()
+
+
+class Journal:
+    """One state database, open. Every method raises :class:`StateError` when the disk does not let it write."""
+
+    def __init__(self, directory: Optional[Path], database: sqlite3.Connection, damaged: Optional[Path]) -> None:
+        self.directory = directory
+        self.damaged = damaged
+        self._database = database
+
+    @classmethod
+    def open(cls, directory: Path) -> "Journal":
+        """The database of this state directory, made if there is none. A damaged one is set aside (``damaged``).
+
+        :raises JournalError: it was written by a newer version (not a byte of it is touched), or cannot be used.
+        """
+        path = directory / FILE
+        damaged = None
+        with _translated(f"{path} cannot be used"):
+            database = schema.open_or_none(path, BUSY_SECONDS)
+            if database is None:
+                with leases.exclusive(directory / "repair.lock", BUSY_SECONDS):
+                    database = schema.open_or_none(path, BUSY_SECONDS)  # another process may have repaired it
+                    if database is None:
+                        damaged = schema.set_aside(path)
+                        database = schema.open_or_none(path, BUSY_SECONDS)
+            if database is None:
+                raise JournalError(f"{path} cannot be used: a new one is damaged at once")
+        return cls(directory, database, damaged)
+
+    @classmethod
+    def in_memory(cls) -> "Journal":
+        """A database that lives as long as this process: where no disk can be written, people are told all the same."""
+        return cls(None, schema.create(sqlite3.connect(":memory:", isolation_level=None)), None)
+
+    def close(self) -> None:
+        self._database.close()
+
+    # -- messages --------------------------------------------------------------------------------------------
+
+    def told_upto(self, run_id: str) -> int:
+        """The number of the last event of this run that is in a message, or -1. Never raises: rather twice than never."""
+        try:
+            row = self._database.execute("SELECT upto FROM told WHERE run = ?", (run_id,)).fetchone()
+        except sqlite3.Error:
+            return -1
+        return row[0] if row else -1
+
+    def add(self, message: Message, channels: list[str], upto: int) -> None:
+        """The message waits for each channel, and the run is told up to that event. Again: nothing changes."""
+        now = _stamp(datetime.now(timezone.utc))
+        with self._transaction() as run:
+            run("INSERT OR IGNORE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", (
+                message.id, message.run, message.event, message.severity, _storable(message.title),
+                _storable(message.body), now))
+            for channel in channels:
+                run("INSERT OR IGNORE INTO outbox (message, channel, state) VALUES (?, ?, 'pending')",
+                    (message.id, channel))
+            run("INSERT INTO told VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET upto = max(upto, excluded.upto)",
+                (message.run, upto))
+            self._prune(run, datetime.now(timezone.utc))
+
+    def channels_waiting(self) -> list[str]:
+        """The channels that still have something to get."""
+        rows = self._read("SELECT DISTINCT channel FROM outbox WHERE state != 'sent' ORDER BY channel")
+        return [row[0] for row in rows]
+
+    def waiting(self, channel: str) -> list[Waiting]:
+        """What this channel still has to get, oldest first. The caller holds its lease: no sender of it is alive."""
+        rows = self._read(
+            "SELECT m.id, m.run, m.event, m.severity, m.title, m.body, m.created, o.state, o.doubt, o.attempts, o.done"
+            " FROM outbox o JOIN messages m ON m.id = o.message WHERE o.channel = ? AND o.state != 'sent'"
+            " ORDER BY m.created, m.rowid", (channel,))
+        return [Waiting(channel, Message(*row[:6]), row[7] == "sending" or bool(row[8]),
+                        datetime.fromisoformat(row[6]), row[9], tuple(json.loads(row[10]))) for row in rows]
+
+    def lease(self, channel: str) -> Any:
+        """A context manager: a :class:`Lease` that makes us the channel's only sender, or None if another one lives.
+
+        The kernel ends a lease with the last process that holds it; a deliverer inherits its parent's.
+        """
+        return leases.nothing() if self.directory is None else leases.take(self.directory, "lease", channel)
+
+    def sending(self, message_id: str, channel: str) -> int:
+        """Intent: this message is about to go out. Returns the number of this attempt."""
+        with self._transaction() as run:
+            # Found as sending: its sender died, and the doubt about that attempt stays whatever comes of this one.
+            run("UPDATE outbox SET doubt = doubt OR state = 'sending', state = 'sending', attempts = attempts + 1,"
+                " tried = ? WHERE message = ? AND channel = ? AND state != 'sent'",
+                (_stamp(datetime.now(timezone.utc)), message_id, channel))
+            row = run("SELECT attempts FROM outbox WHERE message = ? AND channel = ?",
+                      (message_id, channel)).fetchone()
+        return row[0] if row else 0
+
+    def sent(self, message_id: str, channel: str, attempt: Optional[int] = None) -> None:
+        """Outcome: the service said yes."""
+        self._outcome(message_id, channel, attempt, "state = 'sent', reason = NULL", ())
+
+    def failed(self, message_id: str, channel: str, reason: str, attempt: Optional[int] = None,
+               doubt: bool = False, done: tuple[str, ...] = ()) -> None:
+        """Outcome: it did not go out, and waits. With ``doubt`` it may have (no answer came), so it is marked next time."""
+        self._outcome(message_id, channel, attempt, "state = 'pending', reason = ?, doubt = doubt OR ?, done = ?",
+                      (reason, int(doubt), json.dumps(list(done))))
+
+    def not_tried(self, message_id: str, channel: str, attempt: Optional[int] = None) -> None:
+        """Outcome: its turn never came, so there is nothing to doubt."""
+        self._outcome(message_id, channel, attempt, "state = 'pending', attempts = attempts - 1", ())
+
+    def _outcome(self, message_id: str, channel: str, attempt: Optional[int], change: str, values: tuple) -> None:
+        # An outcome read late belongs to its own attempt, not to one that another process is making now.
+        with self._transaction() as run:
+            run(f"UPDATE outbox SET {change} WHERE message = ? AND channel = ? AND state = 'sending'"
+                " AND (? IS NULL OR attempts = ?)", (*values, message_id, channel, attempt, attempt))
+
+    # -- history ---------------------------------------------------------------------------------------------
+
+    def record_run(self, facts: dict[str, Any], events: list[dict[str, Any]]) -> None:
+        """Keep what happened in this run, shortened; again: the newer account replaces the older one."""
+        kept = {name: value for name, value in facts.items() if name != "environment"}
+        with self._transaction() as run:
+            run("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", (
+                str(facts["id"]), str(facts.get("started", "")), _bounded(kept), _bounded_events(events)))
+            self._prune(run, datetime.now(timezone.utc))
+
+    def history(self, limit: int = 50) -> list[dict[str, Any]]:
+        """The newest runs first: ``{"facts": ..., "events": [...]}`` as they were recorded."""
+        rows = self._read("SELECT facts, events FROM runs ORDER BY started DESC, id DESC LIMIT ?", (limit,))
+        return [{"facts": json.loads(row[0]), "events": json.loads(row[1])} for row in rows]
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _prune(self, run: Any, now: datetime) -> None:
+        def before(days: int) -> str:
+            return _stamp(now - timedelta(days=days))
+
+        run("DELETE FROM outbox WHERE message IN (SELECT id FROM messages WHERE created < ?)"
+            " OR (state != 'sent' AND message IN (SELECT id FROM messages WHERE created < ?))",
+            (before(KEEP_SENT_DAYS), before(KEEP_UNDELIVERED_DAYS)))
+        run("DELETE FROM messages WHERE created < ? AND id NOT IN (SELECT message FROM outbox)",
+            (before(KEEP_UNDELIVERED_DAYS),))
+        run("DELETE FROM runs WHERE (started != '' AND started < ?)"
+            " OR id NOT IN (SELECT id FROM runs ORDER BY started DESC, id DESC LIMIT ?)",
+            (before(KEEP_RUNS_DAYS), KEEP_RUNS))
+        # A run that nobody can find any more is not asked about either: its id begins with its day.
+        run("DELETE FROM told WHERE run < ? AND run GLOB '[0-9]*'", (f"{now - timedelta(days=KEEP_RUNS_DAYS):%Y%m%dT}",))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        with _translated("the state database cannot be written"):
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database.execute
+                self._database.execute("COMMIT")
+            except BaseException:
+                # A full disk has ended the transaction by itself.
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    def _read(self, statement: str, values: tuple = ()) -> list[tuple]:
+        with _translated("the state database cannot be read"):
+            return self._database.execute(statement, values).fetchall()
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise JournalError(f"{what}: {error}") from error
+
+
+def _storable(words: str) -> str:
+    """SQLite's text is UTF-8: a lone surrogate would keep people from being told."""
+    return words.encode("utf-8", "replace").decode("utf-8")
+
+
+def _stamp(when: datetime) -> str:
+    return when.astimezone(timezone.utc).isoformat(timespec="microseconds")
+
+
+def _bounded(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _EVENTS_LIMIT else json.dumps({"id": value.get("id"), "left_out": len(text)})
+
+
+def _bounded_events(events: list[dict[str, Any]]) -> str:
+    """The events as JSON of a bounded size: long texts go first, then the newest events."""
+    for longest in (2000, 200, 40):
+        text = json.dumps([_clipped(event, longest) for event in events], default=str)
+        if len(text) <= _EVENTS_LIMIT:
+            return text
+    kept, size = [], 0
+    for event in events:
+        short = {name: event.get(name) for name in ("n", "kind", "at", "lineage", "reason") if name in event}
+        short = _clipped(short, 100)
+        size += len(json.dumps(short, default=str)) + 2
+        if size > _EVENTS_LIMIT - 100:
+            break
+        kept.append(short)
+    return json.dumps(kept + [{"kind": "left-out", "events": len(events) - len(kept)}], default=str)
+
+
+def _clipped(value: Any, longest: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= longest else value[:longest] + "…"
+    if isinstance(value, dict):
+        return {str(name): _clipped(inner, longest) for name, inner in value.items()}
+    return [_clipped(inner, longest) for inner in value[:100]] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,83 @@
+"""What certbot's own files say of a lineage: its renewal configuration and its certificate. Reads, never writes."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Optional
+
+
+def renewal_files(config_dir: Path) -> list[Path]:
+    """The renewal configurations in the order in which certbot looks at them (by name)."""
+    try:
+        return sorted(path for path in (config_dir / "renewal").iterdir() if path.name.endswith(".conf"))
+    except OSError:
+        return []
+
+
+def name_of(renewal_file: str) -> str:
+    return os.path.basename(renewal_file)[:-len(".conf")]
+
+
+def resolve(config_dir: Path, shown: str) -> Optional[str]:
+    """The lineage whose file certbot showed as ``shown``: it wraps what it shows at 80 columns, at any space."""
+    wanted = "".join(shown.split())
+    for path in renewal_files(config_dir):
+        if "".join(str(path).split()) == wanted or "".join(path.name.split()) == os.path.basename(wanted):
+            return name_of(str(path))
+    return None
+
+
+def value(renewal_file: Path, key: str) -> Optional[str]:
+    """One of the ``[renewalparams]``, as text, or None."""
+    import configobj  # certbot requires it, and reads these files with it
+
+    try:
+        parameters = configobj.ConfigObj(str(renewal_file), encoding="utf-8", default_encoding="utf-8")
+        found = parameters.get("renewalparams", {}).get(key)
+    except (OSError, ValueError, SyntaxError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def guarded_behind(config_dir: Path, lineage: str) -> list[str]:
+    """The lineages of this guard that certbot looks at after ``lineage``, due or not."""
+    files = renewal_files(config_dir)
+    names = [name_of(str(path)) for path in files]
+    start = names.index(lineage) + 1 if lineage in names else len(names)
+    return [name for name, path in zip(names[start:], files[start:]) if value(path, "installer") == "guard"]
+
+
+def certificate_path(config_dir: Path, lineage: str) -> Path:
+    import configobj
+
+    path = config_dir / "renewal" / f"{lineage}.conf"
+    try:
+        named = configobj.ConfigObj(str(path), encoding="utf-8", default_encoding="utf-8").get("cert")
+        if isinstance(named, str):
+            return Path(named)
+    except (OSError, ValueError, SyntaxError):
+        pass
+    return config_dir / "live" / lineage / "cert.pem"
+
+
+def not_after(config_dir: Path, lineage: str) -> Optional[datetime]:
+    """When the certificate that this lineage has on disk now expires; None if it cannot be read."""
+    try:
+        data = certificate_path(config_dir, lineage).read_bytes()
+    except OSError:
+        return None
+    return not_after_of(data)
+
+
+def not_after_of(pem: bytes) -> Optional[datetime]:
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+    except ValueError:
+        return None
+    # cryptography < 42 has no not_valid_after_utc, and warns about nothing
+    when = getattr(certificate, "not_valid_after_utc", None)
+    return when if when is not None else certificate.not_valid_after.replace(tzinfo=timezone.utc)

@@ -1,0 +1,163 @@
+"""Every option of guard.ini, defined once: its section, form, default and documentation."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from certbot_guard.inifile import close
+
+EVENTS = ("failure", "recovery", "success", "refused", "outage", "expiry", "lost-guard")
+SEVERITIES = ("info", "warning", "critical")
+# Words that a shell acts on; without one they would be passed to the program.
+_SHELL_ONLY = frozenset({"&&", "||", "|", "&", ";", ">", ">>", "<", "2>", "2>&1", ">/dev/null"})
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration(text: str) -> float:
+    """Seconds of ``5m``, ``90s``, ``1h30m`` or a plain number of seconds. :raises ValueError: neither."""
+    compact = text.replace(" ", "")
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", compact):
+        return float(compact)
+    if not re.fullmatch(r"([0-9]{1,9}[smhd])+", compact):
+        raise ValueError("a time such as 5m, 90s or 1h30m")
+    return float(sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhd])", compact)))
+
+
+def positive_duration(text: str) -> float:
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ValueError("a time longer than 0, such as 5m")
+    return seconds
+
+
+def _meant(text: str, choices: tuple[str, ...]) -> str:
+    near = close(text, choices)
+    return f"; did you mean '{near}'?" if near else ""
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError("one of " + ", ".join(choices) + _meant(text, choices))
+        return text
+    return parse
+
+
+def control(text: str) -> str:
+    # Strict, since it is quoted where it is not found: an Apprise URL that slipped in never gets there.
+    if "://" in text or not re.fullmatch(r"systemd:\s*[\w@:.\\-]+|\w[\w.+-]*|/[^?&#=\x00-\x1f]*", text):
+        raise ValueError("auto, command, systemd:UNIT, or the name or path of a program such as apachectl")
+    return text
+
+
+def command_line(text: str) -> str:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError("a command line with balanced quotes") from error
+    if not words:
+        raise ValueError("a command line")
+    # It is run from /, so a relative path would name something else than its author saw.
+    if not re.fullmatch(r"/.+|[^/=-][^/=]*", words[0]):
+        raise ValueError("a command whose program is a name or an absolute path")
+    if any(word in _SHELL_ONLY or word.endswith(";") for word in words):
+        raise ValueError("a command that needs no shell, or put it into: /bin/sh -c '...'")
+    return text
+
+
+def ports(text: str) -> tuple[int, ...]:
+    found = text.replace(",", " ").split()
+    if not found or not all(re.fullmatch("[0-9]{1,5}", word) and 0 < int(word) < 65536 for word in found):
+        raise ValueError("port numbers, such as 80 443")
+    return tuple(int(word) for word in found)
+
+
+def words_of(*choices: str) -> Callable[[str], frozenset[str]]:
+    def parse(text: str) -> frozenset[str]:
+        found = text.replace(",", " ").split()
+        unknown = [word for word in found if word not in choices]
+        if not found or unknown:
+            raise ValueError("one or more of " + " ".join(choices) + _meant("".join(unknown[:1]), choices))
+        return frozenset(found)
+    return parse
+
+
+def absolute_path(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError("an absolute path")
+    return text
+
+
+def absolute_paths(text: str) -> tuple[str, ...]:
+    """Several, separated by spaces; a path with a space in it stands in quotes."""
+    try:
+        found = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError("absolute paths with balanced quotes") from error
+    if not found or not all(path.startswith("/") for path in found):
+        raise ValueError("one or more absolute paths")
+    return found
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. ``parse`` makes its value from the text, or raises a ValueError that says what to write."""
+
+    section: str
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    shown_default: str
+    help: str
+
+
+OPTIONS = (
+    Option("server", "control", control, "auto", "auto",
+           "How the web server is controlled: `auto` (its systemd unit, else apache2ctl, apachectl or "
+           "httpd), `systemd:UNIT`, the name or path of a program like apachectl, `command`, or the name of a "
+           "controller that another package provides."),
+    Option("server", "mode", one_of("auto", "stop", "reload"), "auto", "auto",
+           "`auto` stops the server only for a challenge that needs its port; `stop` for every lineage whose "
+           "challenge does not go through the server; `reload` never."),
+    Option("server", "max_outage", positive_duration, 300.0, "5m",
+           "The longest time the server may be stopped."),
+    Option("server", "drain", duration, 2.0, "2s",
+           "How long requests in flight at the stop may still take once the port is free again, where a "
+           "start has to wait for them (systemd); then they are cut."),
+    Option("server", "start", one_of("as-found", "always"), "as-found", "as-found",
+           "`as-found` starts only what was serving before; `always` also starts a server found down."),
+    Option("server", "start_command", command_line, None, "", "With `control = command`: starts the server."),
+    Option("server", "stop_command", command_line, None, "", "With `control = command`: stops the server."),
+    Option("server", "reload_command", command_line, None, "",
+           "With `control = command`: reloads the server."),
+    Option("server", "test_command", command_line, None, "",
+           "With `control = command`: tests its configuration."),
+    Option("server", "listen", ports, (), "", "With `control = command`: the ports the server listens on."),
+    Option("channel", "events", words_of(*EVENTS), frozenset(EVENTS) - {"success"}, "all but success",
+           "Which events go to this channel: " + ", ".join(f"`{event}`" for event in EVENTS) + "."),
+    Option("channel", "min_severity", one_of(*SEVERITIES), "info", "info",
+           "The least severity that goes to this channel."),
+    Option("state", "dir", absolute_path, None, "/var/lib/certbot-guard and /run/certbot-guard",
+           "Where the state is kept."),
+    Option("certbot", "config_dir", absolute_paths, (), "/etc/letsencrypt",
+           "certbot's configuration directories that commands outside certbot look at."),
+)
+
+
+def of_section(section: str) -> dict[str, Option]:
+    return {option.name: option for option in OPTIONS if option.section == section}
+
+
+def reference() -> str:
+    """Every option as Markdown tables, for the documentation."""
+    lines = []
+    for section in dict.fromkeys(option.section for option in OPTIONS):
+        title = "[channel NAME]" if section == "channel" else f"[{section}]"
+        lines += [f"### {title}", "", "| option | default | meaning |", "|---|---|---|"]
+        lines += [f"| `{option.name}` | {option.shown_default or '-'} | {option.help} |"
+                  for option in OPTIONS if option.section == section]
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,279 @@
+"""One guarded run, as a directory: what was true when it opened, what happened since, and its three locks.
+
+``run.json`` holds the facts at opening, ``events.jsonl`` one JSON object a line, appended only. Liveness is a lock:
+the certbot process holds ``certbot.lock`` until it dies, whatever it dies of, and the kernel lets go of it. The
+sentinel holds ``sentinel.lock`` in the same way. ``step.lock`` is held while Apache is stopped or started.
+
+Knows nothing of Apache, certbot or Apprise. Written by the plugin, the hooks, the sentinel and settle.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Iterator, Optional
+
+from certbot_guard.errors import StateError
+
+CERTBOT_LOCK = "certbot.lock"
+SENTINEL_LOCK = "sentinel.lock"
+STEP_LOCK = "step.lock"
+EVENTS = "events.jsonl"
+FACTS = "run.json"
+SOCKET = "control"
+
+# Events written where the run's own disk was full get numbers behind all others: order within a window is kept.
+_OVERFLOW_FIRST = 1_000_000
+_LINE_LIMIT_BYTES = 256 * 1024
+_EVENTS_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+def boot_id() -> str:
+    """This boot's identity: monotonic times of another boot mean nothing here. Empty where the kernel has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def new_id(now: datetime) -> str:
+    return f"{now:%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
+
+
+class Run:
+    """A run's directory. Any number of processes may hold one; only the locks say who may do what."""
+
+    def __init__(self, directory: Path, facts: dict[str, Any]) -> None:
+        self.directory = directory
+        self.facts = facts
+        self._overflow = Path(facts["overflow"]) if facts.get("overflow") else None
+
+    # -- opening ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, bases: list[Path], facts: dict[str, Any]) -> "Run":
+        """Record a new run under the first of ``bases`` (state directories) that can be written.
+
+        The last one also takes the events that no longer fit where the run lives.
+
+        :raises StateError: none can be written; the sentence names the last reason.
+        """
+        from certbot_guard import statedir
+
+        reason: Optional[Exception] = None
+        for base in bases:
+            overflow = None if base == bases[-1] else bases[-1] / "overflow" / f"{facts['id']}.jsonl"
+            facts = {**facts, "overflow": str(overflow) if overflow else None}
+            try:
+                directory = statedir.secure_directory(base / "runs") / facts["id"]
+                os.mkdir(directory, 0o700)
+                statedir.atomic_write(directory / FACTS, json.dumps(facts).encode())
+                for name in (CERTBOT_LOCK, SENTINEL_LOCK, STEP_LOCK):
+                    os.close(statedir.open_lock(directory / name))
+                run = cls(directory, facts)
+                # A disk with room for an empty file and none for a line shows here, before anything is stopped.
+                run._append(directory / EVENTS, _line("opened", {}), sync=True)
+                return run
+            except (OSError, StateError) as error:
+                reason = error
+        raise StateError(f"no run can be recorded: {reason}") from reason
+
+    @classmethod
+    def load(cls, directory: Path) -> "Run":
+        """:raises StateError: there is no readable record in ``directory``."""
+        try:
+            facts = json.loads((directory / FACTS).read_text("utf-8"))
+            if not isinstance(facts, dict) or "id" not in facts:
+                raise ValueError("not the record of a run")
+        except (OSError, ValueError) as error:
+            raise StateError(f"{directory / FACTS} cannot be read: {error}") from error
+        return cls(directory, facts)
+
+    @property
+    def id(self) -> str:
+        return self.facts["id"]
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def record(self, kind: str, sync: bool = False, **fields: Any) -> None:
+        """Append an event. With ``sync`` it is on the disk when this returns.
+
+        :raises StateError: it could be written nowhere.
+        """
+        line = _line(kind, fields)
+        try:
+            self._append(self.directory / EVENTS, line, sync)
+        except OSError as error:
+            if self._overflow is None:
+                raise StateError(f"{self.directory / EVENTS} cannot be written: {error}") from error
+            try:
+                from certbot_guard import statedir
+
+                statedir.secure_directory(self._overflow.parent)
+                self._append(self._overflow, line, sync)
+            except (OSError, StateError) as second:
+                raise StateError(f"neither {self.directory / EVENTS} nor {self._overflow} can be written: "
+                                 f"{second}") from error
+
+    def note(self, kind: str, **fields: Any) -> bool:
+        """Append an event that nothing rests on; say whether it could be written."""
+        try:
+            self.record(kind, **fields)
+            return True
+        except StateError:
+            return False
+
+    @staticmethod
+    def _append(path: Path, line: bytes, sync: bool) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            if os.write(descriptor, line) != len(line):
+                raise OSError(28, "no space left for a whole line")
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every event so far, oldest first; ``n`` is its number. A line torn by a crash is passed over."""
+        found = list(_read(self.directory / EVENTS, 0))
+        if self._overflow is not None:
+            found += _read(self._overflow, _OVERFLOW_FIRST)
+        return found
+
+    def has(self, kind: str) -> bool:
+        return any(event["kind"] == kind for event in self.events())
+
+    # -- locks -----------------------------------------------------------------------------------------------
+
+    def hold(self, name: str, patience_seconds: float = 0.0) -> Optional[int]:
+        """Take one of the locks if it is free in time: a descriptor that holds it until closed, or None."""
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            descriptor = self._flock(name, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if descriptor is not None or time.monotonic() >= deadline:
+                return descriptor
+            time.sleep(0.005)
+
+    def held(self, name: str) -> bool:
+        """Does some process hold this lock now? Any number may ask at once: a question shares the lock."""
+        descriptor = self._flock(name, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if descriptor is None:
+            return True
+        os.close(descriptor)
+        return False
+
+    def wait_until_free(self, name: str) -> None:
+        """Return when no process holds this lock, however long that takes."""
+        descriptor = self._flock(name, fcntl.LOCK_SH)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _flock(self, name: str, how: int) -> Optional[int]:
+        descriptor = os.open(self.directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, how)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def certbot_lives(self) -> bool:
+        return self.held(CERTBOT_LOCK)
+
+    def sentinel_lives(self) -> bool:
+        return self.held(SENTINEL_LOCK)
+
+    @contextmanager
+    def step(self, patience_seconds: float = 60.0) -> Iterator[bool]:
+        """Hold the step lock. Yields False if another process did not let go of it in time.
+
+        A holder that was frozen must not keep Apache down for ever: the caller then acts all the same.
+        """
+        descriptor = self.hold(STEP_LOCK, patience_seconds)
+        try:
+            yield descriptor is not None
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+def runs_below(bases: list[Path]) -> list[Run]:
+    """Every recorded run, oldest first. A directory without a readable record is passed over."""
+    found = []
+    for base in bases:
+        try:
+            names = sorted(os.listdir(base / "runs"))
+        except OSError:
+            continue
+        for name in names:
+            try:
+                found.append(Run.load(base / "runs" / name))
+            except StateError:
+                continue
+    return sorted(found, key=lambda run: run.id)
+
+
+def unfinished(bases: list[Path]) -> list[Run]:
+    """The runs that nobody settled and whose certbot and sentinel are both gone, oldest first."""
+    return [run for run in runs_below(bases)
+            if not run.has("settled") and not run.certbot_lives() and not run.sentinel_lives()]
+
+
+def open_windows(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The ``stopping`` events whose window has not ended: Apache may be down because of each."""
+    windows: dict[Any, dict[str, Any]] = {}
+    for event in events:
+        if event["kind"] == "stopping":
+            windows[event["window"]] = event
+        elif event["kind"] in ("serving", "left-running", "left-down"):
+            windows.pop(event.get("window"), None)
+    return list(windows.values())
+
+
+def _line(kind: str, fields: dict[str, Any]) -> bytes:
+    event = {"kind": kind, "at": utc_now().isoformat(timespec="milliseconds"), "mono": round(time.monotonic(), 4)}
+    event.update(fields)
+    text = json.dumps(event, default=str)
+    if len(text) > _LINE_LIMIT_BYTES:
+        text = json.dumps({**{key: event[key] for key in ("kind", "at", "mono")},
+                           **{key: _shortened(value) for key, value in fields.items()}}, default=str)
+    # The leading line break ends whatever a crashed writer left unfinished.
+    return b"\n" + text.encode("ascii") + b"\n"
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > 4000:
+        return f"{value[:3000]} [... {len(value) - 3500} characters left out ...] {value[-500:]}"
+    if isinstance(value, dict):
+        return {key: _shortened(inner) for key, inner in list(value.items())[:200]}
+    if isinstance(value, (list, tuple)):
+        return [_shortened(inner) for inner in value[:20]]
+    return value
+
+
+def _read(path: Path, first: int) -> Iterator[dict[str, Any]]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with open(descriptor, "rb") as stream:
+            lines = stream.read(_EVENTS_LIMIT_BYTES).split(b"\n")
+    except OSError:
+        return
+    for number, line in enumerate(lines):
+        try:
+            event = json.loads(line) if line.strip() else None
+        except ValueError:
+            continue
+        if isinstance(event, dict) and isinstance(event.get("kind"), str):
+            event["n"] = first + number
+            yield event
+

@@ -1,0 +1,376 @@
+"""The one process that stops and starts Apache during a run, and the one that is left when certbot is gone.
+
+Hooks ask it to open and close windows. It waits for certbot's lock to become free, for ``max_outage`` to pass and for
+an Apache that would not start; everything it needs to start Apache is imported before it reports alive, since a package
+upgrade may replace our files meanwhile. Runs as ``python -I -m certbot_guard.sentinel DIRECTORY``.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+from certbot_guard import control, launch, serverlock, settle
+from certbot_guard.errors import ServerError, StateError
+from certbot_guard.interfaces import IWebServer
+from certbot_guard.run import CERTBOT_LOCK, SENTINEL_LOCK, Run, open_windows
+from certbot_guard.servers import processes, sockets
+
+# Measured, Apache 2.4.71: the second configuration pass runs after detaching, late deaths show within a second.
+SECOND_LOOK_SECONDS = 1.5
+# Between the attempts to start an Apache that would not: soon at first, and "within a minute of the mend" for ever.
+RETRY_SECONDS = (0.25, 0.5, 1, 2, 4, 8, 15, 20)
+# certbot closes its listener right after the record that ends a window; a listener that stays is not waited for long.
+LISTENER_PATIENCE_SECONDS = 10.0
+# From asking certbot to give a lineage up, to interrupting it, to killing it.
+ESCALATION_SECONDS = 2.0
+GIVE_UP_SIGNAL = signal.SIGUSR2
+
+
+class Sentinel:
+    """Owns Apache for one run. Single-threaded but for one thread that waits for certbot's lock."""
+
+    def __init__(self, run: Run, server: IWebServer) -> None:
+        self.run = run
+        self.server = server
+        self._window: Optional[dict[str, Any]] = None  # the ``stopping`` event of the open window
+        self._server_lock: Optional[int] = None
+        self._attempts = 0
+        self._due: dict[str, float] = {}  # what is to be done when, monotonic: retry, overdue, second-look
+        self._overdue_step = 0
+        self._looked: dict[int, dict[str, Any]] = {}
+        self._certbot_gone = False
+        self._tellers: list[subprocess.Popen] = []
+
+    # -- the loop --------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Return when certbot is gone, the run is settled, and Apache has been seen serving twice."""
+        listener = control.listen(self.run)
+        held = self.run.hold(SENTINEL_LOCK, patience_seconds=2.0)
+        if held is None:
+            return  # another sentinel watches this run
+        died, wake = os.pipe()
+        threading.Thread(target=self._wait_for_certbot, args=(wake,), daemon=True).start()
+        self._resume()
+        with selectors.DefaultSelector() as ready:
+            ready.register(listener, selectors.EVENT_READ)
+            ready.register(died, selectors.EVENT_READ)
+            while not (self._certbot_gone and not self._due and not self._still_telling()):
+                for key, _ in ready.select(self._patience()):
+                    if key.fileobj is listener:
+                        self._answer(listener)
+                    else:
+                        ready.unregister(died)
+                        self._certbot_gone = True
+                        self._certbot_is_gone()
+                self._do_what_is_due()
+
+    def _wait_for_certbot(self, wake: int) -> None:
+        self.run.wait_until_free(CERTBOT_LOCK)
+        os.write(wake, b".")
+
+    def _still_telling(self) -> bool:
+        """Our unit ends with us, and may take with it whoever delivers."""
+        self._tellers = [one for one in self._tellers if one.poll() is None]
+        return bool(self._tellers)
+
+    def _patience(self) -> Optional[float]:
+        if self._tellers and not self._due:
+            return 0.1
+        return max(0.0, min(self._due.values()) - time.monotonic()) if self._due else None
+
+    def _do_what_is_due(self) -> None:
+        now = time.monotonic()
+        for what in [name for name, when in self._due.items() if when <= now]:
+            del self._due[what]
+            {"retry": self._retry, "overdue": self._overdue, "second-look": self._second_look}[what]()
+
+    def _resume(self) -> None:
+        """Started again in the middle of a run (systemd does that): take up what the one before left."""
+        windows = open_windows(self.run.events())
+        if windows:
+            self._window = windows[-1]
+            self._server_lock = serverlock.take(self.server.identity, 0.0)
+            self._due["overdue"] = self._give_up_at(self._window)
+
+    # -- requests --------------------------------------------------------------------------------------------
+
+    def _answer(self, listener: Any) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(2.0)
+            try:
+                request = control.receive(connection)
+                answer = self._act(request)
+            except (OSError, ValueError) as error:
+                answer = {"ok": False, "reason": f"not understood: {error}"}
+            except Exception as error:  # whatever is wrong with one request, the next one must be heard
+                self.run.note("guard-error", where="sentinel", error=f"{type(error).__name__}: {error}")
+                answer = {"ok": False, "reason": "certbot-guard's own error"}
+            control.reply(connection, answer)
+
+    def _act(self, request: dict[str, Any]) -> dict[str, Any]:
+        verb, window = request.get("do"), request.get("window")
+        if verb == "ping":
+            return {"ok": True}
+        if verb == "look":
+            return self._look(int(window))
+        if verb == "open":
+            return self._open(int(window))
+        if verb == "close":
+            return self._close(str(request.get("by", "")), None if window is None else int(window))
+        return {"ok": False, "reason": f"unknown request {verb!r}"}
+
+    def _look(self, window: int) -> dict[str, Any]:
+        """Remember how Apache is, just before the user's own pre hook, which may itself stop it."""
+        self._looked = {window: self.server.look()}
+        return {"ok": True, "serving": self._looked[window]["serving"]}
+
+    # -- windows ---------------------------------------------------------------------------------------------
+
+    def _open(self, window: int) -> dict[str, Any]:
+        planned = self._planned(window)
+        if planned is None:
+            return {"ok": False, "reason": "this window is not part of the run, or is over"}
+        before, now = self._looked.get(window) or {}, self.server.look()
+        stopped_by_hook = bool(before.get("serving")) and not now["serving"]
+        reason, detail, harmless = self._why_not(planned, stopped_by_hook)
+        if reason:
+            if not harmless:
+                self.run.note("left-running", window=window, lineage=planned["lineage"], reason=reason, detail=detail)
+            self._unlock()
+            return {"ok": harmless, "reason": reason}
+        if not stopped_by_hook:
+            before = self.server.look()
+        if not before["serving"]:
+            self._unlock()
+            return {"ok": True, "reason": "it was not serving"}
+        return self._stop(planned, before)
+
+    def _stop(self, planned: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+        window, lineage = planned["window"], planned["lineage"]
+        with self.run.step() as ours:
+            # A hook that was frozen until after the run was settled comes here too late.
+            if not ours or self.run.has("closed") or not self.run.certbot_lives():
+                self._unlock()
+                return {"ok": False, "reason": "the run is over"}
+            try:
+                self.run.record("stopping", sync=True, window=window, lineage=lineage, before=before)
+            except StateError as error:
+                self._unlock()
+                self.run.note("left-running", window=window, lineage=lineage, reason=str(error), detail="")
+                return {"ok": False, "reason": str(error)}
+            self._window = [event for event in self.run.events() if event["kind"] == "stopping"][-1]
+            self._due.pop("second-look", None)
+            self._attempts = self._overdue_step = 0
+            self._due["overdue"] = self._give_up_at(self._window)
+            try:
+                self.server.stop(before, planned["ports"])
+            except Exception as error:
+                self.run.note("stop-failed", window=window, lineage=lineage, reason=str(error),
+                              detail=getattr(error, "detail", ""))
+                self._end_window("stop-failed")
+                return {"ok": False, "reason": str(error)}
+        self.run.note("stopped", window=window)
+        return {"ok": True}
+
+    def _why_not(self, planned: dict[str, Any], stopped_by_hook: bool) -> tuple[str, str, bool]:
+        """What was discovered since prepare() and keeps Apache running: (reason, detail, is it harmless?)."""
+        if self._window is not None:
+            return "a window is still open, Apache does not serve", "", False
+        wait = float(self.run.facts["server"]["max_outage_seconds"]) + 60.0
+        self._server_lock = serverlock.take(self.server.identity, wait, give_up=self._certbot_died)
+        if self._server_lock is None:
+            return "another certbot run has this web server stopped, and did not end in time", "", False
+        try:
+            self.server.check()
+            if not stopped_by_hook and not any([self.server.claims(port, planned.get("address", "")) for port in planned["ports"]]):
+                if not planned.get("always"):
+                    return "nothing of the server listens on the port that is needed", "", True
+        except ServerError as error:
+            return str(error), error.detail, False
+        return "", "", False
+
+    def _certbot_died(self) -> bool:
+        return not self.run.certbot_lives()
+
+    def _planned(self, window: int) -> Optional[dict[str, Any]]:
+        events = self.run.events()
+        if any(event.get("window") == window and event["kind"] in ("stopping", "left-running") for event in events):
+            return None
+        found = [event for event in events if event["kind"] == "lineage" and event.get("window") == window]
+        return found[-1] if found else None
+
+    def _close(self, by: str, window: Optional[int]) -> dict[str, Any]:
+        """Apache serves again, or the reason why it does not (yet) is in the answer."""
+        if self._window is None or (window is not None and self._window["window"] != window):
+            return {"ok": True}
+        if not self._attempts:
+            self.run.note("closing", window=self._window["window"], by=by)
+            self._wait_for_listener()
+        with self.run.step():
+            if self._end_window(by):
+                return {"ok": True}
+        return {"ok": False, "reason": "Apache does not serve yet; it is tried again"}
+
+    def _wait_for_listener(self) -> None:
+        """Wait until certbot's challenge server has left the port: Apache could not bind it before."""
+        deadline = time.monotonic() + LISTENER_PATIENCE_SECONDS
+        while self._certbot_holds_port() and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+    def _certbot_holds_port(self) -> bool:
+        window = self._window or {}
+        planned = [event for event in self.run.events()
+                   if event["kind"] == "lineage" and event.get("window") == window.get("window")]
+        ports = planned[-1]["ports"] if planned else []
+        pid = int(self.run.facts["pid"])
+        return any(pid in sockets.listening_pids(port) for port in ports)
+
+    def _end_window(self, by: str) -> bool:
+        """One attempt to make Apache serve; afterwards the window is over, or a retry is due."""
+        assert self._window is not None
+        self._attempts += 1
+        if not self._still_open():
+            self._over(second_look=False)
+            return True
+        if settle.end_window(self.run, self.server, self._window, by):
+            self._over(second_look=True)
+            return True
+        self._due.pop("overdue", None)
+        self._due["retry"] = time.monotonic() + RETRY_SECONDS[min(self._attempts, len(RETRY_SECONDS)) - 1]
+        if self._attempts == 1 and not self._certbot_gone:
+            self._tell()  # at once: certbot may go on for hours
+        return False
+
+    def _still_open(self) -> bool:
+        return any(event["window"] == self._window["window"] for event in open_windows(self.run.events()))
+
+    def _over(self, second_look: bool) -> None:
+        had_failed = self._attempts > 1
+        self._last, self._window, self._attempts = self._window, None, 0
+        self._due.pop("overdue", None)
+        self._due.pop("retry", None)
+        self._unlock()
+        if second_look and self._serves_since(self._last):
+            self._due["second-look"] = time.monotonic() + SECOND_LOOK_SECONDS
+        if had_failed and not self._certbot_gone:
+            self._tell()
+
+    def _serves_since(self, opened: dict[str, Any]) -> bool:
+        """Did this window end with an Apache that serves, or was it left stopped for a person's sake?"""
+        ends = [event["kind"] for event in self.run.events()
+                if event.get("window") == opened["window"] and event["kind"] in ("serving", "left-down")]
+        return ends[-1:] == ["serving"]
+
+    def _unlock(self) -> None:
+        if self._server_lock is not None:
+            os.close(self._server_lock)
+            self._server_lock = None
+
+    # -- what becomes due ------------------------------------------------------------------------------------
+
+    def _retry(self) -> None:
+        if self._window is not None:
+            with self.run.step():
+                serves = self._end_window("retry")
+            if serves and self._certbot_gone:
+                self._settle()  # tells that it serves again
+
+    def _second_look(self) -> None:
+        """Apache answered once; a late death shows now. It is brought back as if the window had never ended."""
+        if self._window is not None or self.server.serving(self._last["before"]):
+            return
+        if not self.server.look()["serving"]:
+            self.run.note("stopping", window=self._last["window"], lineage=self._last["lineage"],
+                          before=self._last["before"], again=True)
+            self._window = self._last
+            with self.run.step():
+                self._end_window("second look")
+
+    def _give_up_at(self, opened: dict[str, Any]) -> float:
+        """So early before max_outage that giving up, and Apache's start, are over by then."""
+        limit = float(self.run.facts["server"]["max_outage_seconds"])
+        return float(opened["mono"]) + max(limit - min(10.0, limit / 4), 0.0)
+
+    def _overdue(self) -> None:
+        """First the lineage is given up, then certbot; where certbot does not hold the port, neither is needed."""
+        if self._window is None:
+            return
+        window, lineage = self._window["window"], self._window["lineage"]
+        if not self._certbot_holds_port():
+            if self._overdue_step == 0:
+                self._note_overdue(window, lineage, "gave-up-lineage")
+            self._close("max_outage", window)
+            return
+        action, number = (("gave-up-lineage", GIVE_UP_SIGNAL), ("interrupted", signal.SIGINT),
+                          ("killed", signal.SIGKILL))[min(self._overdue_step, 2)]
+        self._overdue_step += 1
+        self._note_overdue(window, lineage, action)
+        processes.signal_process(int(self.run.facts["pid"]), self.run.facts["pid_start_time"], number)
+        deadline = time.monotonic() + ESCALATION_SECONDS
+        while self._certbot_holds_port() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._due["overdue"] = time.monotonic()
+
+    def _note_overdue(self, window: int, lineage: str, action: str) -> None:
+        self.run.note("overdue", window=window, lineage=lineage, action=action,
+                      max_outage_seconds=self.run.facts["server"]["max_outage_seconds"])
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def _settle(self) -> settle.Outcome:
+        """Apache, then the messages; delivery in a process of its own, since a channel may hang and Apache may not wait."""
+        outcome = settle.settle(self.run, self.server, deliver=False)
+        self._tell()
+        return outcome
+
+    def _tell(self) -> None:
+        try:
+            self._tellers = [one for one in self._tellers if one.poll() is None]
+            self._tellers.append(launch.start_settle(self.run, "--tell"))
+        except OSError as error:
+            self.run.note("guard-error", where="delivery", error=str(error))
+
+    def _certbot_is_gone(self) -> None:
+        """Settle; where Apache would not start, what is left of it is retried here until it serves."""
+        opened = open_windows(self.run.events())
+        outcome = self._settle()
+        if outcome.serving is False:
+            self._window = (open_windows(self.run.events()) or opened or [None])[-1]
+            self._attempts = max(self._attempts, 1)
+            if self._window is not None:
+                self._due.setdefault("retry", time.monotonic() + RETRY_SECONDS[0])
+        else:
+            if opened and self._serves_since(opened[-1]):
+                self._last = opened[-1]
+                self._due["second-look"] = time.monotonic() + SECOND_LOOK_SECONDS
+            self._window = None
+            self._due.pop("retry", None)
+            self._due.pop("overdue", None)
+            self._unlock()
+
+
+def main(arguments: list[str]) -> int:
+    run = Run.load(Path(arguments[0]))
+    launch.adopt_surroundings(run)
+    server = settle.server_of(run)
+    if server is None:
+        print("the web server of this run cannot be found", file=sys.stderr)
+        return 1
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a terminal's Ctrl-C is for certbot
+    Sentinel(run, server).watch()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

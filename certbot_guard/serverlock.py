@@ -1,0 +1,44 @@
+"""One window at a time for each web server of this machine, whichever certbot and state directory it is for."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Callable, Optional
+
+from certbot_guard import statedir
+from certbot_guard.errors import StateError
+
+
+def lock_directory() -> Path:
+    """The place every certbot on this machine looks at; for others than root, one of their own."""
+    if os.geteuid() == 0:
+        return Path("/run/certbot-guard/servers")
+    return Path(f"/tmp/certbot-guard-{os.geteuid()}/servers")
+
+
+def take(identity: str, patience_seconds: float, give_up: Callable[[], bool] = lambda: False) -> Optional[int]:
+    """A descriptor that holds the lock of this server until closed, or None if it stayed taken.
+
+    :param identity: :attr:`certbot_guard.interfaces.IWebServer.identity`
+    :param give_up: asked again and again while waiting; true ends the wait
+    :raises certbot_guard.errors.StateError: the lock's directory cannot be trusted
+    """
+    name = hashlib.sha256(identity.encode()).hexdigest()[:32] + ".lock"
+    try:
+        descriptor = statedir.open_lock(statedir.secure_directory(lock_directory()) / name)
+    except OSError as error:
+        raise StateError(f"the lock of {identity} cannot be opened: {error}") from error
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except OSError:
+            if time.monotonic() >= deadline or give_up():
+                os.close(descriptor)
+                return None
+            time.sleep(0.05)

@@ -1,0 +1,433 @@
+"""The guard's part inside one certbot process: opens the run, prepares lineages, reloads Apache, sees certbot out.
+
+Loaded when a lineage is to be renewed, not before. Writes down what certbot did; whatever stops or starts Apache is
+another process. No :class:`certbot.errors.PluginError` leaves this module: certbot would renew without the guard and
+forget it was asked for (facts in docs/flow.md).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn, Optional
+
+from certbot import errors as certbot_errors
+
+from certbot_guard import __version__, control, hookset, invocation, launch, lineages, serverlock, servers, statedir
+from certbot_guard import config as configuration
+from certbot_guard.capture import Capture
+from certbot_guard.errors import GuardError, ServerError, StateError
+from certbot_guard.interfaces import IWebServer
+from certbot_guard.run import CERTBOT_LOCK, Run, boot_id, new_id, open_windows, unfinished, utc_now
+from certbot_guard.servers import processes, sockets
+
+logger = logging.getLogger(__name__)
+
+_CLOSE_PATIENCE_SECONDS = 120.0
+# Authenticators that answer through the running web server, or need none: stopping it would not help them.
+_NEED_APACHE_UP = ("webroot", "apache", "nginx")
+GIVE_UP_SIGNAL = signal.SIGUSR2
+
+
+class Session:
+    """One per certbot process. Every public method is safe to call whatever failed before it."""
+
+    def __init__(self, capture: Capture) -> None:
+        self.capture = capture
+        self.run: Optional[Run] = None
+        self.config: Optional[configuration.Config] = None
+        self.server: Optional[IWebServer] = None
+        self.server_problem = ""
+        self.run_problem = ""
+        self._lock: Optional[int] = None
+        self._opened = False
+        self._number = 0
+        self._window: Optional[int] = None  # the lineage's window that may be open now
+        self._window_lineage = ""
+        self.lineage = ""
+        self._own_installer: Optional[Any] = None
+
+    # -- prepare() -------------------------------------------------------------------------------------------
+
+    def prepare(self, config: Any) -> None:
+        """This lineage can be renewed, and our hooks are registered for it.
+
+        :raises certbot.errors.Error: it is refused, and the sentence says why. Apache keeps running.
+        """
+        if not self._opened:
+            self._opened = True
+            self._open(config)
+        self._close_window("next lineage")
+        self._window = None
+        facts = self._lineage_facts(config)
+        self.lineage = facts["lineage"]
+        stop = self._decide(config, facts)
+        if stop and self.run is not None and self.run.has("overdue"):
+            self._note("not-attempted", lineages=[self.lineage], reason="max_outage had passed in this run")
+            raise certbot_errors.Error(
+                f"certbot-guard does not stop {self._server_name()} again for {self.lineage}: an earlier lineage of "
+                "this run kept it stopped until max_outage. It is tried again with the next run.")
+        if stop:
+            self._refuse_what_would_not_come_back(facts)
+        self._register(config, facts, stop)
+
+    def _open(self, config: Any) -> None:
+        """The run is recorded and watched, or :attr:`run_problem` says why nothing may be stopped."""
+        said = invocation.read(sys.argv[1:])
+        guard_config = _option(config, "guard_config")
+        path = Path(guard_config) if guard_config else configuration.default_path(Path(config.config_dir))
+        self.config = configuration.load(path)
+        self._apply_options(config)
+        self._find_server()
+        bases = statedir.every_directory(self.config.state_dir)
+        self._settle_stale(bases)
+        facts = _facts(config.verb, said, Path(config.config_dir), Path(config.logs_dir), path, bool(config.dry_run))
+        facts.update(server=self.config.server.to_json() if self.server else None,
+                     server_name=self._server_name(), report_only=False)
+        try:
+            self.run = Run.create(bases, facts)
+            self._lock = self.run.hold(CERTBOT_LOCK, patience_seconds=1.0)
+        except StateError as error:
+            self.run_problem = str(error)
+            logger.warning("certbot-guard: %s; no web server is stopped in this run.", error)
+            return
+        self.capture.flush_to(self._note)
+        self.capture.challenge_over = self.challenge_over
+        self.capture.lineage_failed = self.lineage_failed
+        for problem in self.config.problems:
+            logger.warning("certbot-guard: %s", problem.text)
+            self._note("config-problem", text=problem.text)
+        if not self.config.channels and not self.config.apprise_configs:
+            logger.warning("certbot-guard: nobody is told of failures but the system log. Add a line such as "
+                           "'email = mailtos://user:password@smtp.example.com?to=you@example.com' to [notify] in %s.",
+                           path)
+        if self.server is not None:
+            problem = launch.start_sentinel(self.run)
+            if problem:
+                self.run_problem = problem
+                self._note("guard-error", where="sentinel", error=problem)
+        self._listen_for_give_up()
+
+    def _settle_stale(self, bases: list[Path]) -> None:
+        """An Apache that a run before us left down serves before we look at it."""
+        if not unfinished(bases):
+            return
+        try:
+            subprocess.run(launch.command("cli", "--config", str(self.config.path), "recover", "--quiet",
+                                          "--no-deliver"),
+                           cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                           timeout=90, check=False, env=launch.surroundings())
+        except (OSError, subprocess.SubprocessError) as error:
+            logger.debug("certbot-guard: recovering earlier runs: %s", error)
+
+    def _apply_options(self, config: Any) -> None:
+        mode, limit = _option(config, "guard_mode"), _option(config, "guard_max_outage")
+        try:
+            self.config = self.config.with_overrides(mode=mode, max_outage=limit)
+        except GuardError as error:
+            self.server_problem = str(error)
+
+    def _find_server(self) -> None:
+        if self.server_problem:
+            return
+        if not self.config.server_usable:
+            problems = [problem.text for problem in self.config.problems]
+            self.server_problem = "; ".join(problems) or f"{self.config.path} cannot be used"
+            return
+        try:
+            self.server = servers.find(self.config.server, launch.surroundings())
+        except ServerError as error:
+            self.server_problem = str(error)
+
+    def _server_name(self) -> str:
+        return self.server.name if self.server is not None else "the web server"
+
+    def _lineage_facts(self, config: Any) -> dict[str, Any]:
+        config_dir = Path(config.config_dir)
+        shown = self.capture.processing if config.verb == "renew" else None
+        name = config.certname or (lineages.resolve(config_dir, shown) if shown else None)
+        names = [str(domain) for domain in (config.domains or [])]
+        name = name or (names[0] if names else "a new certificate")
+        expires = lineages.not_after(config_dir, name)
+        return {"lineage": name, "names": names, "authenticator": _authenticator(config),
+                "ports": [int(config.http01_port)], "address": config.http01_address or "",
+                "not_after": expires.isoformat() if expires else None}
+
+    def _decide(self, config: Any, facts: dict[str, Any]) -> bool:
+        """Does this lineage need the web server stopped?
+
+        :raises certbot.errors.Error: the port it needs belongs to somebody who is not ours to stop.
+        """
+        mode = self.config.server.mode
+        if mode == "reload" or facts["authenticator"] in _NEED_APACHE_UP:
+            return False
+        if mode == "stop":
+            facts["always"] = True
+            return True
+        if facts["authenticator"] != "standalone":
+            return False
+        if self.run is not None and open_windows(self.run.events()):
+            self._refuse(facts, "it was stopped for an earlier lineage and does not start; that is tried again and "
+                         "again until it does", "")
+        if self.server is None:
+            if self._port_is_free(facts):
+                return False
+            self._refuse(facts, "the web server is not known, so it is not stopped", self.server_problem)
+        # Another certbot may have its own challenge on that port now, with our server stopped: wait for its window.
+        lock = self._server_lock(facts)
+        try:
+            return any([self.server.claims(port, facts["address"]) for port in facts["ports"]])
+        except ServerError as error:
+            self._refuse(facts, str(error), error.detail)
+        finally:
+            os.close(lock)
+        return False
+
+    def _server_lock(self, facts: dict[str, Any]) -> int:
+        try:
+            lock = serverlock.take(self.server.identity, self.config.server.max_outage_seconds + 60.0)
+        except StateError as error:
+            self._refuse(facts, str(error), "")
+        if lock is None:
+            self._refuse(facts, "another certbot run has it stopped, and did not end in time", "")
+        return lock
+
+    @staticmethod
+    def _port_is_free(facts: dict[str, Any]) -> bool:
+        return not any(sockets.listening_pids(port) or sockets.is_listening(port) for port in facts["ports"])
+
+    def _refuse_what_would_not_come_back(self, facts: dict[str, Any]) -> None:
+        """Promise 2: what cannot be started is not stopped."""
+        if self.run is None or self.run_problem:
+            self._refuse(facts, self.run_problem or "the run could not be recorded", "")
+        if self.server is None:
+            self._refuse(facts, "the web server is not known, so it is not stopped", self.server_problem)
+        try:
+            self.server.check()
+        except ServerError as error:
+            self._refuse(facts, str(error), error.detail)
+        if not self.run.sentinel_lives() and launch.start_sentinel(self.run):
+            self._refuse(facts, "the sentinel is gone, so nobody could bring the web server back", "")
+
+    def _refuse(self, facts: dict[str, Any], reason: str, detail: str) -> NoReturn:
+        self._note("refused", lineage=facts["lineage"], names=facts["names"], reason=reason, detail=detail)
+        sentence = f"certbot-guard leaves {self._server_name()} running and does not renew {facts['lineage']}: {reason}"
+        raise certbot_errors.Error(sentence + (f"\n{detail}" if detail else ""))
+
+    def _register(self, config: Any, facts: dict[str, Any], stop: bool) -> None:
+        self._number += 1
+        own = hookset.own_hooks(config)
+        chained = dict(own)
+        if own["pre_hook"] in self.capture.ran or hookset.in_directory(
+                config, own["pre_hook"], config.renewal_pre_hooks_dir):
+            chained["pre_hook"] = None
+        if hookset.in_directory(config, own["deploy_hook"], config.renewal_deploy_hooks_dir):
+            chained["deploy_hook"] = None
+        self._keep_installer(config, facts["lineage"])
+        self._note("lineage", number=self._number, window=self._number if stop else None, needs_stop=stop,
+                   own_hooks=chained, **facts)
+        self._window, self._window_lineage = (self._number if stop else None), facts["lineage"]
+        if self.run is None or not stop:
+            return  # nothing is stopped for this lineage, so there is nothing for a hook to do
+
+        def hook(kind: str, name: str) -> str:
+            ours = launch.hook_command(kind, self.run, self._number)
+            return hookset.AndGuard(ours, chained[name]) if chained[name] else ours
+
+        # One post hook for the whole run, unless the user has one: certbot runs each distinct command once.
+        post = hook("post", "post_hook") if own["post_hook"] else launch.hook_command("post", self.run, None)
+        if _directory_hooks(config):
+            # They run before our hook does, and may themselves stop the web server.
+            control.ask(self.run, {"do": "look", "window": self._number}, _CLOSE_PATIENCE_SECONDS)
+        hookset.register(config, hook("pre", "pre_hook"), hook("deploy", "deploy_hook"), post)
+
+    def _keep_installer(self, config: Any, lineage: str) -> None:
+        path = Path(config.config_dir) / "renewal" / f"{lineage}.conf"
+        named = lineages.value(path, "installer")
+        self._own_installer = None
+        if named and named not in ("guard", "None"):
+            hookset.keep_installer(config, named)
+            self._own_installer = (named, config)
+
+    # -- while certbot works ---------------------------------------------------------------------------------
+
+    def challenge_over(self) -> None:
+        """certbot's challenge server closes in a moment: Apache may start. Called from its log, so it never waits."""
+        if self.run is not None and self._window is not None:
+            control.tell(self.run, {"do": "close", "by": "challenge", "window": self._window})
+
+    def lineage_failed(self, lineage: str) -> None:
+        """Apache serves before certbot looks at the next lineage, guarded or not."""
+        self._close_window("failure")
+
+    def _close_window(self, by: str) -> None:
+        if self.run is None or self._window is None:
+            return
+        window, self._window = self._window, None
+        if control.ask(self.run, {"do": "close", "by": by, "window": window}, _CLOSE_PATIENCE_SECONDS) is None:
+            self._bring_back()
+
+    def _bring_back(self) -> None:
+        """No sentinel any more: a process of its own does what it would have done."""
+        try:
+            launch.start_settle(self.run, "--bring-back").wait(_CLOSE_PATIENCE_SECONDS)
+        except (OSError, subprocess.SubprocessError) as error:
+            self._note("guard-error", where="bring back", error=str(error))
+
+    def _listen_for_give_up(self) -> None:
+        """max_outage: the sentinel's signal ends the lineage that holds the port, by an error certbot understands."""
+        def give_up(_number: int, _frame: Any) -> None:
+            if self._window is not None:
+                raise certbot_errors.Error(
+                    f"certbot-guard gave {self._window_lineage} up: its challenge kept {self._server_name()} stopped "
+                    "for nearly max_outage")
+
+        try:
+            signal.signal(GIVE_UP_SIGNAL, give_up)
+        except ValueError:  # not in the main thread: the sentinel's next step is SIGINT
+            pass
+
+    # -- after a certificate ---------------------------------------------------------------------------------
+
+    def deployed(self, lineage: str) -> None:
+        """A new certificate of this lineage is on disk."""
+        self.lineage = lineage
+        expires = lineages.not_after(self._config_dir(), lineage)
+        self._note("deployed", lineage=lineage, not_after=expires.isoformat() if expires else None)
+
+    def restart(self) -> None:
+        """Apache has loaded the new certificate, or people are told why not. Never raises for a reload.
+
+        :raises Exception: what the lineage's own installer (apache, nginx) raises when it reloads its server.
+        """
+        if self._own_installer is not None:
+            self._restart_own_installer()
+            return
+        if self.server is None:
+            self._reload_problem("reload-refused", self.server_problem or "no web server was found", "")
+            return
+        from certbot_guard.served import Served
+
+        served = Served(self.server, self._config_dir(), self.lineage)
+        try:
+            if not self.server.look()["serving"] and not (self.run and open_windows(self.run.events())):
+                self._note("not-reloaded", lineage=self.lineage, reason="it does not run, and did not before us")
+                return
+            served.look_before()
+            self.server.reload()
+        except GuardError as error:
+            kind = "reload-refused" if _is_refusal(error) else "reload-failed"
+            self._reload_problem(kind, str(error), getattr(error, "detail", ""))
+            return
+        self._note("reloaded", lineage=self.lineage)
+        stale = served.still_old()
+        if stale:
+            self._note("not-served", lineage=self.lineage, where=stale)
+            logger.warning("certbot-guard: %s was reloaded, but still serves the old certificate of %s on %s.",
+                           self._server_name(), self.lineage, ", ".join(stale))
+
+    def _restart_own_installer(self) -> None:
+        """The renewal configuration names another installer; what certbot would have done with it is done."""
+        from importlib import metadata
+
+        name, config = self._own_installer
+        found = metadata.entry_points()
+        group = found.select(group="certbot.plugins") if hasattr(found, "select") else found.get("certbot.plugins", [])
+        for entry in group:
+            if entry.name == name:
+                installer = entry.load()(config, name)
+                installer.prepare()
+                installer.restart()
+                self._note("reloaded", lineage=self.lineage, by=name)
+                return
+        self._reload_problem("reload-failed", f"the installer {name}, which the renewal configuration names, "
+                             "is not installed", "")
+
+    def _reload_problem(self, kind: str, reason: str, detail: str) -> None:
+        self._note(kind, lineage=self.lineage, reason=reason, detail=detail)
+        logger.warning("certbot-guard: the new certificate of %s is on disk, but %s was not reloaded: %s%s",
+                       self.lineage, self._server_name(), reason, f"\n{detail}" if detail else "")
+
+    def _config_dir(self) -> Path:
+        return Path(self.run.facts["config_dir"]) if self.run else Path("/etc/letsencrypt")
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def ended(self) -> None:
+        """certbot's exit: settle in a process of its own, and wait for it, since certbot's unit ends with us."""
+        run = self.run or self._report()
+        if run is None:
+            return
+        run.note("exit")
+        _wait_for(launch.start_settle(run))
+
+    def _report(self) -> Optional[Run]:
+        """certbot failed and no lineage was ours, or none was reached: a run that only tells people."""
+        said = invocation.read(sys.argv[1:])
+        if said.verb != "renew" or not self.capture.pending:
+            return None
+        path = self.config.path if self.config else said.guard_config
+        config = self.config or configuration.load(path)
+        if config.missing:
+            return None
+        facts = _facts("renew", said, said.config_dir, said.logs_dir, path, said.dry_run)
+        facts.update(server=config.server.to_json() if config.server_usable else None, server_name="",
+                     report_only=True)
+        run = Run.create(statedir.every_directory(config.state_dir), facts)
+        self._lock = run.hold(CERTBOT_LOCK, patience_seconds=1.0)
+        self.capture.flush_to(lambda kind, fields: run.note(kind, **fields))
+        return run
+
+    def _note(self, kind: str, fields: Optional[dict] = None, **more: Any) -> None:
+        if self.run is not None:
+            self.run.note(kind, **{**(fields or {}), **more})
+        else:
+            self.capture.pending.append((kind, {**(fields or {}), **more}))
+
+
+def _wait_for(settling: subprocess.Popen, patience_seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + patience_seconds
+    while settling.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _facts(verb: str, said: invocation.Invocation, config_dir: Path, logs_dir: Path, guard_config: Path,
+           dry_run: bool) -> dict[str, Any]:
+    import certbot
+
+    now = utc_now()
+    return {"id": new_id(now), "host": os.uname().nodename, "verb": verb, "argv": invocation.masked(sys.argv[1:]),
+            "dry_run": dry_run, "config_dir": str(config_dir), "logs_dir": str(logs_dir),
+            "log_file": str(logs_dir / "letsencrypt.log"), "certbot_version": certbot.__version__,
+            "guard_version": __version__, "pid": os.getpid(), "pid_start_time": processes.start_time(os.getpid()),
+            "started": now.isoformat(timespec="seconds"), "boot_id": boot_id(), "monotonic": time.monotonic(),
+            "guard_config": os.path.abspath(guard_config), "environment": launch.surroundings()}
+
+
+def _directory_hooks(config: Any) -> bool:
+    try:
+        return bool(getattr(config, "directory_hooks", False) and os.listdir(config.renewal_pre_hooks_dir))
+    except OSError:
+        return False
+
+
+def _option(config: Any, name: str) -> Optional[str]:
+    return getattr(config, name, None) or None
+
+
+def _authenticator(config: Any) -> str:
+    if config.authenticator:
+        return str(config.authenticator)
+    flags = ("standalone", "webroot", "manual", "apache", "nginx")
+    return next((name for name in flags if getattr(config, name, False)), config.configurator or "")
+
+
+def _is_refusal(error: GuardError) -> bool:
+    from certbot_guard.errors import RefusedError
+
+    return isinstance(error, RefusedError)

@@ -1,0 +1,343 @@
+"""The end of a run: Apache serves again, then what happened becomes messages on disk, then they are delivered.
+
+Idempotent, and safe to run twice at once. Called by certbot's exit (through :mod:`certbot_guard.session`), by the
+sentinel when certbot died, and by ``certbot-guard recover`` and the next run when the sentinel is dead too.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Iterable, Optional
+
+from certbot_guard import config as configuration
+from certbot_guard import journal as journals
+from certbot_guard import launch, lineages, message, notify, servers, statedir
+from certbot_guard.config import Config, ServerConfig
+from certbot_guard.errors import LeftDownError, RefusedError, ServerError, StateError
+from certbot_guard.interfaces import IWebServer
+from certbot_guard.run import Run, boot_id, open_windows, runs_below, unfinished
+
+DELIVERY_DEADLINE_SECONDS = 30.0
+KEEP_SETTLED_RUNS = 100
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is true after a settle. ``serving`` is None where nobody can know, or nobody was to look."""
+
+    serving: Optional[bool]
+    told: bool
+
+
+def server_of(run: Run) -> Optional[IWebServer]:
+    """The controller this run was opened with, or None if it had none or there is none any more."""
+    facts = run.facts.get("server")
+    if not facts:
+        return None
+    try:
+        return servers.find(ServerConfig.from_json(facts), run.facts.get("environment") or launch.surroundings())
+    except ServerError:
+        return None
+
+
+def settle(run: Run, server: Optional[IWebServer], deliver: bool = True) -> Outcome:
+    """End a run. Never raises for a server that will not start: that is an outcome, and told.
+
+    With ``deliver`` false the messages are left on disk for another settler.
+    """
+    with run.step():
+        if not run.has("closed"):
+            run.note("closed")
+        if not run.certbot_lives() and not run.has("exit") and not run.has("died"):
+            run.note("died")
+            _note_not_attempted(run)
+        elif run.has("fatal") and not run.has("not-attempted"):
+            _note_not_attempted(run)
+        serving = bring_back(run, server)
+        _finish_saved(run, server)
+    told = tell(run, server, deliver)
+    if serving is not False and not run.has("settled"):
+        run.note("settled")
+    return Outcome(serving, told)
+
+
+def _note_not_attempted(run: Run) -> None:
+    """Name the guarded lineages that a dead ``certbot renew`` had not come to: it goes through them by name."""
+    reached = [event["lineage"] for event in run.events() if event["kind"] in ("lineage", "refused")]
+    if run.facts.get("verb") != "renew" or not reached or any("--cert-name" in word for word in run.facts["argv"]):
+        return
+    left = lineages.guarded_behind(Path(run.facts["config_dir"]), reached[-1])
+    if left:
+        run.note("not-attempted", lineages=left, reason="certbot ended before it came to them")
+
+
+def _finish_saved(run: Run, server: Optional[IWebServer]) -> None:
+    """certbot ended between a save and restart(): no later run has a reason to reload, since nothing is due then."""
+    try:
+        for lineage in _saved(run):
+            if not any(event["kind"] == "deployed" and event.get("lineage") == lineage for event in run.events()):
+                expires = lineages.not_after(Path(run.facts["config_dir"]), lineage)
+                run.note("deployed", lineage=lineage, not_after=expires.isoformat() if expires else None, by="settle")
+            _reload(run, server, lineage)
+    except Exception as error:  # the run ends without it, too
+        _guard_error(run, "after the save", f"{type(error).__name__}: {error}")
+
+
+def _saved(run: Run) -> list[str]:
+    """The lineages with a new certificate on disk that nobody has reloaded the server for, or tried to."""
+    events = run.events()
+    over = {event.get("lineage") for event in events
+            if event["kind"] in ("reloaded", "reload-refused", "reload-failed", "not-reloaded")}
+    found = []
+    for event in events:
+        if event["kind"] == "lineage" and event["lineage"] not in over and not run.facts.get("dry_run"):
+            now = lineages.not_after(Path(run.facts["config_dir"]), event["lineage"])
+            if now is not None and now.isoformat() != event.get("not_after"):
+                found.append(event["lineage"])
+    return list(dict.fromkeys(found))
+
+
+def _reload(run: Run, server: Optional[IWebServer], lineage: str) -> None:
+    if server is None:
+        run.note("reload-refused", lineage=lineage, reason="the web server of this run is not known", detail="")
+        return
+    if not server.look()["serving"]:
+        return  # it loads the new certificate when it starts
+    try:
+        server.reload()
+        run.note("reloaded", lineage=lineage, by="settle")
+    except ServerError as error:
+        refused = isinstance(error, RefusedError)
+        run.note("reload-refused" if refused else "reload-failed", lineage=lineage, reason=str(error),
+                 detail=error.detail)
+
+
+def bring_back(run: Run, server: Optional[IWebServer]) -> Optional[bool]:
+    """One attempt to make Apache serve again where this run stopped it. The step lock is the caller's.
+
+    Returns whether it serves, or None where this run has nothing to bring back.
+    """
+    windows = open_windows(run.events())
+    if not windows:
+        return start_anyway(run, server)
+    if server is None:
+        _note_failure(run, windows[0]["window"], "the web server of this run cannot be found any more", "")
+        return False
+    return all([end_window(run, server, opened, "settle") for opened in windows])
+
+
+def end_window(run: Run, server: IWebServer, opened: dict[str, Any], by: str) -> bool:
+    """One attempt to end a window: Apache serves as it did before, or the event says why it does not.
+
+    False: it has to be tried again. A server that a person masked or disabled is left as it is, and that is an end.
+    """
+    window = opened["window"]
+    before = opened.get("before") or {}
+    events = run.events()
+    failed_before = any(event["kind"] == "start-failed" and event.get("window") == window for event in events)
+    try:
+        server.start(before, float((run.facts.get("server") or {}).get("drain_seconds", 2.0)))
+    except LeftDownError as error:
+        run.note("left-down", window=window, reason=str(error))
+        return True
+    except ServerError as error:
+        _note_failure(run, window, str(error), error.detail)
+        return False
+    except Exception as error:  # a bug of a controller must not end the sentinel: it tries again
+        _note_failure(run, window, f"certbot-guard's own error: {type(error).__name__}: {error}", "")
+        return False
+    run.note("serving", window=window, by=by, again=failed_before, outage_seconds=_outage_seconds(run, opened))
+    return True
+
+
+def start_anyway(run: Run, server: Optional[IWebServer]) -> Optional[bool]:
+    """``start = always``: at its end a run starts a server that was found down. Otherwise it is left as found."""
+    if server is None or (run.facts.get("server") or {}).get("start") != "always" or run.facts.get("report_only"):
+        return None
+    try:
+        if server.look()["serving"]:
+            return True
+        server.start({}, 0.0)
+    except LeftDownError as error:
+        run.note("left-down", window=None, reason=str(error))
+        return True
+    except ServerError as error:
+        _note_failure(run, None, str(error), error.detail)
+        return False
+    run.note("serving", window=None, by="start = always", again=False, outage_seconds=None)
+    return True
+
+
+def _note_failure(run: Run, window: Optional[int], reason: str, detail: str) -> None:
+    """Say that a start failed, once for each reason: a retry every few seconds would fill the disk."""
+    attempts = [event for event in run.events() if event["kind"] == "start-failed" and event.get("window") == window]
+    if not attempts or attempts[-1].get("reason") != reason:
+        run.note("start-failed", window=window, reason=reason, detail=detail[-4000:], attempt=len(attempts) + 1)
+
+
+def _outage_seconds(run: Run, opened: dict[str, Any]) -> float:
+    if run.facts.get("boot_id") == boot_id():
+        return round(max(0.0, time.monotonic() - float(opened["mono"])), 3)
+    since = datetime.fromisoformat(opened["at"])
+    return round(max(0.0, (datetime.now(timezone.utc) - since).total_seconds()), 3)
+
+
+# -- telling -----------------------------------------------------------------------------------------------------
+
+
+def tell(run: Run, server: Optional[IWebServer], deliver: bool = True, whatever_waits: bool = False) -> bool:
+    """What is new and noteworthy in this run is on disk as messages; with ``deliver``, each channel was tried once.
+
+    True: nothing is left to say. A message that could be written nowhere is delivered from memory. Where nothing is
+    new and this run's messages went out once, nothing is tried again, unless ``whatever_waits`` asks for it.
+    """
+    config = _config_of(run)
+    books = _journals(run, config)
+    try:
+        events = run.events()
+        # What a journal in memory was told is remembered by the event alone.
+        told = max([book.told_upto(run.id) for book in books]
+                   + [event.get("upto", -1) for event in events if event["kind"] == "told"] + [-1])
+        text = message.compose(run.facts, events, told, datetime.now(timezone.utc), _serving(run, server),
+                               _expiry(run, events))
+        upto = max([event["n"] for event in events], default=0)
+        if text is not None:
+            _write(books, text, config, upto)
+        _quietly(books[0].record_run, run.facts, events)
+        new = text is not None or not any(event["kind"] == "told" for event in events)
+        if (deliver and (new or whatever_waits)) or books[-1].directory is None:
+            notify.deliver_outbox(books, config, DELIVERY_DEADLINE_SECONDS)
+            run.note("told", upto=upto)
+        return True
+    finally:
+        for book in books:
+            book.close()
+
+
+def _write(books: list, text: message.Message, config: Config, upto: int) -> None:
+    """The message waits in the first journal that takes it; where no disk does, in one in memory, added to ``books``."""
+    channels = notify.channels_for(config, text)
+    for book in books:
+        try:
+            book.add(text, channels, upto)
+            return
+        except StateError:
+            continue
+    books.append(journals.Journal.in_memory())
+    books[-1].add(text, channels, upto)
+
+
+def _config_of(run: Run) -> Config:
+    return configuration.load(Path(run.facts["guard_config"]))
+
+
+def _journals(run: Run, config: Config) -> list:
+    """Every state database that opens, the durable one first; where none does, one in memory."""
+    found = []
+    for base in statedir.state_directories(config.state_dir):
+        try:
+            book = journals.Journal.open(statedir.secure_directory(base))
+        except StateError as error:
+            _guard_error(run, "state database", str(error))
+            continue
+        if book.damaged:
+            _guard_error(run, "state database", f"it was damaged and has been set aside as {book.damaged}")
+        found.append(book)
+    return found or [journals.Journal.in_memory()]
+
+
+def _guard_error(run: Run, where: str, error: str) -> None:
+    if not any(event["kind"] == "guard-error" and event.get("error") == error for event in run.events()):
+        run.note("guard-error", where=where, error=error)
+
+
+def _serving(run: Run, server: Optional[IWebServer]) -> Optional[bool]:
+    if server is None:
+        return None
+    stopped = [event for event in run.events() if event["kind"] == "stopping"]
+    try:
+        return server.serving(stopped[-1]["before"]) if stopped else bool(server.look()["serving"])
+    except Exception:
+        return None
+
+
+def _expiry(run: Run, events: Iterable[dict[str, Any]]) -> dict[str, datetime]:
+    names = {event["lineage"] for event in events if isinstance(event.get("lineage"), str)}
+    names.update(name for event in events if event["kind"] == "not-attempted" for name in event["lineages"])
+    found = {name: lineages.not_after(Path(run.facts["config_dir"]), name) for name in names}
+    return {name: when for name, when in found.items() if when is not None}
+
+
+def _quietly(action: Any, *arguments: Any) -> None:
+    try:
+        action(*arguments)
+    except StateError:
+        pass
+
+
+def deliver_waiting(config: Config, bases: list[Path]) -> None:
+    """Try once more what earlier runs could not deliver."""
+    books = []
+    for base in bases:
+        if base.is_dir():
+            try:
+                books.append(journals.Journal.open(base))
+            except StateError:
+                continue
+    try:
+        notify.deliver_outbox(books, config, DELIVERY_DEADLINE_SECONDS)
+    finally:
+        for book in books:
+            book.close()
+
+
+# -- stale runs --------------------------------------------------------------------------------------------------
+
+
+def settle_stale(bases: list[Path], deliver: bool = True) -> list[Run]:
+    """Settle every run whose certbot is gone and that nobody settled; keep trying where Apache would not start.
+
+    Returns the runs that were found unfinished.
+    """
+    found = unfinished(bases)
+    for run in found:
+        outcome = settle(run, server_of(run), deliver)
+        if outcome.serving is False:
+            launch.start_sentinel(run)
+    _forget_old(bases)
+    return found
+
+
+def _forget_old(bases: list[Path]) -> None:
+    """Settled runs are in the journal's history; their directories are kept for a while, for people who look."""
+    import shutil
+
+    settled = [run for run in runs_below(bases) if run.has("settled") and not run.sentinel_lives()]
+    for run in settled[:-KEEP_SETTLED_RUNS]:
+        shutil.rmtree(run.directory, ignore_errors=True)
+
+
+def main(arguments: list[str]) -> int:
+    """``python -I -m certbot_guard.settle DIRECTORY [--bring-back]``"""
+    run = Run.load(Path(arguments[0]))
+    launch.adopt_surroundings(run)
+    server = server_of(run)
+    if "--bring-back" in arguments:
+        with run.step():
+            return 0 if bring_back(run, server) is not False else 1
+    if "--tell" in arguments:
+        tell(run, server, whatever_waits=True)
+        return 0
+    outcome = settle(run, server)
+    if outcome.serving is False:
+        launch.start_sentinel(run)
+    _forget_old([run.directory.parent.parent])
+    return 0 if outcome.serving is not False else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,363 @@
+"""The state database: what it keeps, what it refuses, and what becomes of it when the disk or a newer version spoils it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from certbot_guard import journal as journals
+from certbot_guard import schema
+from certbot_guard.errors import JournalError, StateError
+from certbot_guard.journal import Journal
+from certbot_guard.message import Message
+
+
+def message(number: int = 1, run: str = "r1") -> Message:
+    return Message(f"{run}-{number}", run, "failure", "warning", f"title {number}", f"body {number}")
+
+
+def waiting(book: Journal, channel: str = "mail") -> list[str]:
+    return [one.message.id for one in book.waiting(channel)]
+
+
+@pytest.fixture()
+def book(tmp_path: Path):
+    with_ = Journal.open(tmp_path)
+    yield with_
+    with_.close()
+
+
+# -- messages ------------------------------------------------------------------------------------------------------
+
+
+def test_a_message_waits_for_each_channel_oldest_first(book: Journal) -> None:
+    book.add(message(2), ["mail", "hook"], 2)
+    book.add(message(1), ["mail"], 3)
+    assert waiting(book) == ["r1-2", "r1-1"] and waiting(book, "hook") == ["r1-2"]
+    assert book.channels_waiting() == ["hook", "mail"]
+    assert book.waiting("mail")[0].message == message(2)
+
+
+def test_adding_again_changes_nothing(book: Journal) -> None:
+    book.add(message(), ["mail"], 5)
+    book.sending("r1-1", "mail")
+    book.sent("r1-1", "mail")
+    book.add(message(), ["mail"], 4)
+    assert waiting(book) == [] and book.told_upto("r1") == 5
+
+
+def test_a_run_that_nobody_told_of_is_told_from_its_first_event(book: Journal) -> None:
+    assert book.told_upto("r1") == -1
+
+
+def test_an_outcome_ends_the_waiting_or_leaves_it(book: Journal) -> None:
+    book.add(message(), ["mail", "hook"], 1)
+    for channel in ("mail", "hook"):
+        book.sending("r1-1", channel)
+    book.sent("r1-1", "mail")
+    book.failed("r1-1", "hook", "refused")
+    assert waiting(book) == [] and waiting(book, "hook") == ["r1-1"]
+    again = book.waiting("hook")[0]
+    assert not again.possible_repeat and again.attempts == 1
+
+
+def test_a_sender_that_died_leaves_a_possible_repeat(tmp_path: Path) -> None:
+    book = Journal.open(tmp_path)
+    book.add(message(), ["mail"], 1)
+    book.sending("r1-1", "mail")
+    book.close()
+    assert Journal.open(tmp_path).waiting("mail")[0].possible_repeat
+
+
+def test_the_doubt_stays_when_the_next_attempt_fails_plainly(book: Journal) -> None:
+    book.add(message(), ["mail"], 1)
+    book.sending("r1-1", "mail")
+    attempt = book.sending("r1-1", "mail")  # the first one's sender died
+    book.failed("r1-1", "mail", "refused", attempt)
+    assert book.waiting("mail")[0].possible_repeat
+
+
+def test_an_attempt_without_an_answer_leaves_a_possible_repeat(book: Journal) -> None:
+    book.add(message(), ["mail"], 1)
+    book.sending("r1-1", "mail")
+    book.failed("r1-1", "mail", "no answer", doubt=True)
+    assert book.waiting("mail")[0].possible_repeat
+
+
+def test_what_was_not_tried_is_not_in_doubt(book: Journal) -> None:
+    book.add(message(), ["mail"], 1)
+    book.not_tried("r1-1", "mail", book.sending("r1-1", "mail"))
+    again = book.waiting("mail")[0]
+    assert not again.possible_repeat and again.attempts == 0
+
+
+def test_an_outcome_that_comes_late_does_not_touch_the_next_attempt(book: Journal) -> None:
+    book.add(message(), ["mail"], 1)
+    first = book.sending("r1-1", "mail")
+    book.sending("r1-1", "mail")
+    book.failed("r1-1", "mail", "late news", first)
+    assert book._read("SELECT state FROM outbox")[0][0] == "sending"
+
+
+def test_a_channel_that_is_several_services_remembers_who_has_it(book: Journal) -> None:
+    book.add(message(), ["mail"], 1)
+    book.sending("r1-1", "mail")
+    book.failed("r1-1", "mail", "one of two", done=("abc",))
+    assert book.waiting("mail")[0].done == ("abc",)
+
+
+def test_a_hostile_channel_name_is_only_a_name(book: Journal) -> None:
+    name = "x'); DROP TABLE outbox; -- ../../etc\n\ud83d"
+    name = name.encode("utf-8", "replace").decode()
+    book.add(message(), [name], 1)
+    with book.lease(name) as lease:
+        assert lease is not None and waiting(book, name) == ["r1-1"]
+
+
+# -- leases --------------------------------------------------------------------------------------------------------
+
+
+def test_a_lease_excludes_a_second_sender_and_only_of_its_channel(tmp_path: Path) -> None:
+    first, second = Journal.open(tmp_path), Journal.open(tmp_path)
+    with first.lease("mail") as held:
+        assert held is not None
+        with second.lease("mail") as refused, second.lease("hook") as other:
+            assert refused is None and other is not None
+    with second.lease("mail") as free:
+        assert free is not None
+
+
+def test_a_killed_process_lets_go_of_its_lease(tmp_path: Path) -> None:
+    script = ("import sys, time; from pathlib import Path; from certbot_guard.journal import Journal\n"
+              "with Journal.open(Path(sys.argv[1])).lease('mail') as held: print(bool(held), flush=True); time.sleep(60)")
+    holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE,
+                              cwd=Path(__file__).parents[2])
+    assert holder.stdout.readline() == b"True\n"
+    book = Journal.open(tmp_path)
+    with book.lease("mail") as lease:
+        assert lease is None
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    with book.lease("mail") as lease:
+        assert lease is not None
+
+
+# -- the file ------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_is_roots_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        Journal.open(tmp_path).close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / journals.FILE).stat().st_mode) == 0o600
+
+
+def test_after_a_clean_end_there_is_one_file_to_copy(tmp_path: Path) -> None:
+    book = Journal.open(tmp_path)
+    book.add(message(), ["mail"], 1)
+    book.close()
+    assert os.listdir(tmp_path) == [journals.FILE]
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"")
+    (tmp_path / journals.FILE).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(JournalError):
+        Journal.open(tmp_path)
+    assert (tmp_path / "elsewhere").read_bytes() == b""
+
+
+def _filled(directory: Path) -> Path:
+    book = Journal.open(directory)
+    for number in range(200):
+        book.add(message(number, f"r{number}"), ["mail"], 1)
+    book.close()
+    return directory / journals.FILE
+
+
+def _overwrite(path: Path, offset: int, data: bytes) -> None:
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: path.write_bytes(b"this is no database at all" * 100),
+    lambda path: path.write_bytes(path.read_bytes()[:5000]),
+    lambda path: _overwrite(path, 4096, b"\xff" * 8192),
+    lambda path: _overwrite(path, 100, b"\0" * 400),
+    lambda path: sqlite3.connect(path).executescript("DROP TABLE outbox"),
+    lambda path: (path.unlink(), sqlite3.connect(path).executescript("CREATE TABLE other (x)")),
+], ids=["no database", "truncated", "overwritten", "schema gone", "a table gone", "another program's"])
+def test_a_damaged_database_is_set_aside_and_a_fresh_one_serves(tmp_path: Path, damage) -> None:
+    path = _filled(tmp_path)
+    damage(path)
+    spoilt = path.read_bytes()
+    book = Journal.open(tmp_path)
+    assert book.damaged is not None and book.damaged.read_bytes() == spoilt
+    book.add(message(), ["mail"], 1)
+    assert waiting(book) == ["r1-1"]
+    book.close()
+    assert Journal.open(tmp_path).damaged is None
+
+
+def test_an_empty_file_is_a_fresh_database(tmp_path: Path) -> None:
+    (tmp_path / journals.FILE).write_bytes(b"")
+    assert Journal.open(tmp_path).damaged is None
+
+
+def test_a_damaged_databases_rollback_journal_does_not_spoil_the_fresh_one(tmp_path: Path) -> None:
+    path = _filled(tmp_path)
+    path.write_bytes(b"no database" * 1000)
+    Path(f"{path}-journal").write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + b"\0" * 2000)
+    book = Journal.open(tmp_path)
+    book.add(message(), ["mail"], 1)
+    assert not Path(f"{path}-journal").exists() and waiting(book) == ["r1-1"]
+
+
+def test_only_a_few_damaged_databases_are_kept(tmp_path: Path) -> None:
+    for _ in range(schema.KEEP_DAMAGED + 3):
+        (tmp_path / journals.FILE).write_bytes(b"no database")
+        Journal.open(tmp_path).close()
+    assert len(list(tmp_path.glob("*.damaged-*"))) == schema.KEEP_DAMAGED
+
+
+def test_a_newer_database_is_refused_and_untouched_byte_for_byte(tmp_path: Path) -> None:
+    path = _filled(tmp_path)
+    with sqlite3.connect(path) as newer:
+        newer.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    newer.close()
+    before, when = path.read_bytes(), path.stat().st_mtime_ns
+    with pytest.raises(JournalError, match="newer version"):
+        Journal.open(tmp_path)
+    assert path.read_bytes() == before and path.stat().st_mtime_ns == when
+    assert os.listdir(tmp_path) == [journals.FILE]
+
+
+def test_a_locked_database_is_an_error_in_bounded_time_and_no_damage(tmp_path: Path, monkeypatch) -> None:
+    path = _filled(tmp_path)
+    monkeypatch.setattr(journals, "BUSY_SECONDS", 0.1)
+    book = Journal.open(tmp_path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StateError, match="locked"):
+        book.add(message(), ["mail"], 1)
+    with pytest.raises(JournalError, match="locked"):
+        Journal.open(tmp_path)
+    other.close()
+    assert not list(tmp_path.glob("*.damaged-*"))
+    book.add(message(), ["mail"], 1)
+
+
+def test_a_full_disk_is_an_error_and_leaves_all_as_it_was(book: Journal) -> None:
+    book.add(message(), ["mail"], 1)
+    pages = book._database.execute("PRAGMA page_count").fetchone()[0]
+    book._database.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own way to be full
+    with pytest.raises(StateError, match="full"):
+        book.add(Message("big", "r2", "failure", "warning", "t", "x" * 1_000_000), ["mail"], 1)
+    assert waiting(book) == ["r1-1"] and book.told_upto("r2") == -1
+    book._database.execute("PRAGMA max_page_count = 1000000")
+    book.add(message(2), ["mail"], 2)
+    assert waiting(book) == ["r1-1", "r1-2"]
+
+
+def test_a_full_disk_when_the_database_is_made_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(schema, "create", full)
+    with pytest.raises(JournalError, match="full"):
+        Journal.open(tmp_path)
+
+
+def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(JournalError):
+        Journal.open(tmp_path / "missing")
+
+
+def test_two_processes_that_find_it_damaged_at_once_set_it_aside_once(tmp_path: Path) -> None:
+    (tmp_path / journals.FILE).write_bytes(b"no database" * 100)
+    script = ("import sys; from pathlib import Path; from certbot_guard.journal import Journal\n"
+              "from certbot_guard.message import Message\n"
+              "b = Journal.open(Path(sys.argv[1])); print(bool(b.damaged))\n"
+              "b.add(Message(sys.argv[2], 'r', 'failure', 'info', 't', 'b'), ['mail'], 1)")
+    several = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), f"m{number}"], stdout=subprocess.PIPE,
+                                cwd=Path(__file__).parents[2]) for number in range(3)]
+    found = [one.communicate(timeout=30)[0].strip() for one in several]
+    assert sorted(found) == [b"False", b"False", b"True"]
+    assert sorted(waiting(Journal.open(tmp_path))) == ["m0", "m1", "m2"]
+
+
+def test_a_database_in_memory_works_and_leaves_nothing(tmp_path: Path) -> None:
+    book = Journal.in_memory()
+    book.add(message(), ["mail"], 1)
+    with book.lease("mail") as lease:
+        assert lease is not None and waiting(book) == ["r1-1"]
+    assert book.directory is None and book.damaged is None
+
+
+def test_asking_what_was_told_never_raises(tmp_path: Path) -> None:
+    book = Journal.open(tmp_path)
+    book.close()
+    assert book.told_upto("r1") == -1
+
+
+# -- history and its bounds ----------------------------------------------------------------------------------------
+
+
+def test_the_history_has_the_newest_run_first_and_each_once(book: Journal) -> None:
+    for number in (1, 2, 1):
+        book.record_run({"id": f"r{number}", "started": f"2026-11-2{number}T00:00:00+00:00", "environment": {"A": "b"}},
+                        [{"n": 1, "kind": "lineage", "lineage": "example.com"}])
+    found = book.history()
+    assert [one["facts"]["id"] for one in found] == ["r2", "r1"]
+    assert "environment" not in found[0]["facts"] and found[0]["events"][0]["lineage"] == "example.com"
+    assert len(book.history(1)) == 1
+
+
+def test_a_huge_run_is_kept_short(book: Journal) -> None:
+    huge = [{"n": number, "kind": "lineage-failed", "lineage": f"l{number}", "error": "x" * 100_000, "acme": {
+        "subproblems": [{"detail": "y" * 1000}] * 100}} for number in range(300)]
+    book.record_run({"id": "r1", "started": "2026-11-24", "argv": ["x" * 100_000]}, huge)
+    size = book._read("SELECT length(facts) + length(events) FROM runs")[0][0]
+    assert size < 40_000 and book.history()[0]["events"][0]["lineage"] == "l0"
+
+
+def test_history_is_pruned_by_number_and_age(book: Journal, monkeypatch) -> None:
+    monkeypatch.setattr(journals, "KEEP_RUNS", 5)
+    now = datetime.now(timezone.utc)
+    for days in range(10):
+        book.record_run({"id": f"r{days}", "started": (now - timedelta(days=days)).isoformat()}, [])
+    assert [one["facts"]["id"] for one in book.history()] == ["r0", "r1", "r2", "r3", "r4"]
+    book.record_run({"id": "old", "started": (now - timedelta(days=500)).isoformat()}, [])
+    assert "old" not in [one["facts"]["id"] for one in book.history()]
+
+
+def _age(book: Journal, identity: str, days: int) -> None:
+    then = (datetime.now(timezone.utc) - timedelta(days=days)).isoformat(timespec="microseconds")
+    book._database.execute("UPDATE messages SET created = ? WHERE id = ?", (then, identity))
+
+
+def test_messages_are_pruned_once_they_are_history(book: Journal) -> None:
+    for number in (1, 2, 3, 4):
+        book.add(message(number), ["mail"], number)
+    book.sending("r1-1", "mail")
+    book.sent("r1-1", "mail")
+    book.sending("r1-2", "mail")
+    book.sent("r1-2", "mail")
+    _age(book, "r1-1", journals.KEEP_SENT_DAYS + 1)
+    _age(book, "r1-2", journals.KEEP_SENT_DAYS - 1)
+    _age(book, "r1-3", journals.KEEP_UNDELIVERED_DAYS + 1)
+    book.add(message(5), ["mail"], 5)
+    assert waiting(book) == ["r1-4", "r1-5"]
+    assert sorted(row[0] for row in book._read("SELECT id FROM messages")) == ["r1-2", "r1-4", "r1-5"]

@@ -1,0 +1,109 @@
+"""The record of a run: what survives a crash, a full disk, a torn line; and who holds which lock."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from certbot_guard import run as runs
+from certbot_guard.errors import StateError
+from certbot_guard.run import Run
+
+
+def facts(**more):
+    return {"id": "20260101T000000Z-00000001", "pid": os.getpid(), **more}
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create([tmp_path / "state", tmp_path / "volatile"], facts())
+
+
+def test_events_come_back_in_order_with_growing_numbers(run):
+    run.record("stopping", window=1)
+    run.record("serving", window=1)
+    events = run.events()
+    assert [event["kind"] for event in events] == ["opened", "stopping", "serving"]
+    assert [event["n"] for event in events] == sorted(event["n"] for event in events)
+
+
+def test_a_loaded_run_sees_what_another_process_wrote(run):
+    run.record("stopping", window=1)
+    assert Run.load(run.directory).events() == run.events()
+
+
+def test_a_torn_line_costs_that_line_alone(run):
+    with open(run.directory / runs.EVENTS, "ab") as stream:
+        stream.write(b'{"kind": "stopp')
+    run.record("serving", window=1)
+    assert [event["kind"] for event in run.events()] == ["opened", "serving"]
+
+
+def test_events_go_elsewhere_when_the_disk_of_the_run_is_full(run, monkeypatch):
+    os.unlink(run.directory / runs.EVENTS)
+    os.symlink("/dev/full", run.directory / runs.EVENTS)  # refused: a link; the effect is that of a full disk
+    run.record("serving", window=1)
+    assert [event["kind"] for event in run.events()] == ["serving"]
+
+
+def test_nothing_can_be_written_anywhere_is_an_error(run, tmp_path):
+    os.unlink(run.directory / runs.EVENTS)
+    os.symlink("/dev/full", run.directory / runs.EVENTS)
+    (tmp_path / "volatile").write_text("in the way")
+    with pytest.raises(StateError):
+        run.record("serving", window=1)
+    assert run.note("serving", window=1) is False
+
+
+def test_a_run_is_recorded_in_the_second_place_if_the_first_cannot_be_written(tmp_path):
+    (tmp_path / "state").write_text("not a directory")
+    run = Run.create([tmp_path / "state", tmp_path / "volatile"], facts())
+    assert run.directory.parent == tmp_path / "volatile" / "runs"
+
+
+def test_no_place_at_all_is_one_sentence(tmp_path):
+    (tmp_path / "state").write_text("not a directory")
+    with pytest.raises(StateError, match="no run can be recorded"):
+        Run.create([tmp_path / "state"], facts())
+
+
+def test_a_held_lock_is_seen_from_another_process_and_free_after_its_death(run):
+    holder = subprocess.Popen([sys.executable, "-c", (
+        "import sys, time; from pathlib import Path; from certbot_guard.run import Run, CERTBOT_LOCK\n"
+        f"held = Run.load(Path({str(run.directory)!r})).hold(CERTBOT_LOCK)\n"
+        "print(held is not None, flush=True); time.sleep(60)")], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline().strip() == "True"
+    assert run.certbot_lives()
+    assert run.hold(runs.CERTBOT_LOCK) is None
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    assert not run.certbot_lives()
+
+
+def test_a_question_about_a_lock_does_not_take_it(run):
+    assert not run.held(runs.SENTINEL_LOCK)
+    asked = run._flock(runs.SENTINEL_LOCK, 1)  # LOCK_SH, as held() has it for a moment
+    assert not run.held(runs.SENTINEL_LOCK)
+    os.close(asked)
+
+
+def test_a_window_is_open_until_apache_serves(run):
+    run.record("stopping", window=1)
+    run.record("stopping", window=2)
+    run.record("serving", window=1)
+    assert [event["window"] for event in runs.open_windows(run.events())] == [2]
+
+
+def test_a_huge_text_is_cut_and_the_rest_kept(run):
+    run.record("lineage-failed", lineage="a", error="x" * 1_000_000)
+    event = run.events()[-1]
+    assert event["lineage"] == "a" and len(event["error"]) < 10_000
+
+
+def test_the_files_are_ours_alone(run):
+    for path in [run.directory, *run.directory.iterdir()]:
+        assert path.stat().st_mode & 0o077 == 0, path
+    assert json.loads((run.directory / runs.FACTS).read_text())["id"] == run.id
