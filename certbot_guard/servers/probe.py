@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-from concurrent.futures import ThreadPoolExecutor
 from typing import Iterable, Optional
 
 HTTP, TLS, CONNECTION = "http", "tls", "connection"
@@ -47,6 +46,9 @@ def probe_all(
     places = list(expected)
     if len(places) <= 1:
         return {place: probe(place[0], place[1], expected[place], seconds) for place in places}
+    # Not at the top: it cannot be imported any more at certbot's exit, when threads are over (Python 3.9 to 3.13).
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(len(places), _PARALLEL_LIMIT)) as pool:
         gave = pool.map(lambda place: probe(place[0], place[1], expected[place], seconds), places)
         return dict(zip(places, gave))
