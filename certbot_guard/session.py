@@ -315,9 +315,10 @@ class Session:
 
         served = Served(self.server, self._config_dir(), self.lineage)
         try:
-            if not self.server.look()["serving"] and not (self.run and open_windows(self.run.events())):
-                self._note("not-reloaded", lineage=self.lineage, reason="it does not run, and did not before us")
-                return
+            if not self.server.look()["serving"]:
+                if not (self.run and open_windows(self.run.events())):
+                    self._note("not-reloaded", lineage=self.lineage, reason="it does not run, and did not before us")
+                return  # our own stop: it loads the new certificate when it starts, or settle reloads it
             served.look_before()
             self.server.reload()
         except GuardError as error:

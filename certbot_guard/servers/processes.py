@@ -108,14 +108,20 @@ def user(pid: int) -> Optional[int]:
 
 
 def describe(pid: int) -> str:
-    """For people: ``"haproxy (pid 812)"``."""
-    name = os.path.basename(executable(pid))
-    if not name:
-        try:
-            name = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
-        except OSError:
-            name = "a process"
-    return f"{re.sub(r'[^ -~]', '?', name)[:60]} (pid {pid})"
+    """For people: ``"haproxy (pid 812)"``, or ``"greedy-proxy (python3.11, pid 812)"`` for a script."""
+    program = os.path.basename(executable(pid))
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
+    except OSError:
+        name = ""
+    # the kernel cuts it after 15 characters
+    if not name or program.startswith(name):
+        return f"{_plain(program) or 'a process'} (pid {pid})"
+    return f"{_plain(name)} ({_plain(program)}, pid {pid})" if program else f"{_plain(name)} (pid {pid})"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^ -~]", "?", name)[:60]
 
 
 def shares_our_world(pid: int) -> bool:

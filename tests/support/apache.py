@@ -277,6 +277,8 @@ class PrivateApache:
         pid = self.parent_pid()
         assert pid is not None, "Apache does not run"
         os.kill(pid, signal.SIGKILL)
+        while pid in self.processes():
+            time.sleep(0.001)
         return pid
 
     def close(self) -> None:

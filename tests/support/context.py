@@ -89,7 +89,8 @@ class Context:
         self.state = self.directory / "state"
         self.ini = self.home.config / "guard.ini"
         self.runs: list[Certbot] = []  # every certbot and certbot-guard this test has started
-        self._reloads_before: dict[int, int] = {}  # by pid of the run
+        self._reloads_before: dict[int, int] = {}  # by pid of the run, as the next one
+        self._saved_before: dict[int, set[Path]] = {}
         self.leaves_processes = False  # a test that means to leave some behind says so
         self._closing: list[Callable[[], None]] = []
         tail = self.directory / "bin"  # where a test puts programs of its own; names this test in each environment
@@ -172,9 +173,9 @@ class Context:
              timeout: float) -> Certbot:
         merged = {**self.environment, **(env or {})}
         environment = {name: value for name, value in merged.items() if value is not None}
-        reloads = self._reloads()
+        reloads, saved = self._reloads(), self._saved()
         run = Certbot(arguments, environment, cwd, self.directory / f"run-{len(self.runs) + 1}")
-        self._reloads_before[run.pid] = reloads
+        self._reloads_before[run.pid], self._saved_before[run.pid] = reloads, saved
         self.runs.append(run)
         if wait:
             run.wait(timeout)
@@ -203,12 +204,14 @@ class Context:
         if kind == "hook":
             return lambda: run.hook_pids(which)
         if kind == "saved":
-            # certbot replaces the links in live/ when it saves; file times may be a clock tick behind
-            return lambda: any(link.lstat().st_mtime > run.began_at - 0.01
-                               for link in self.home.config.glob("live/*/fullchain.pem"))
+            return lambda: self._saved() - self._saved_before[run.pid]
         if kind == "reload":
             return lambda: self._reloads() > self._reloads_before[run.pid]
         raise ValueError(f"no such moment: {moment}")
+
+    def _saved(self) -> set[Path]:
+        """What the links in live/ lead to: certbot replaces them when it saves."""
+        return {link.resolve() for link in self.home.config.glob("live/*/fullchain.pem")}
 
     def _reloads(self) -> int:
         try:
