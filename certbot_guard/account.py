@@ -18,8 +18,9 @@ NOTEWORTHY = frozenset({
 REFUSALS = frozenset({"refused", "left-running", "reload-refused"})
 # certbot reports what we raised in prepare() as a failure of that lineage: the same news in its words.
 _OURS = "certbot-guard "
-# Times, order numbers and addresses in memory; but 503 and 429 are two reasons.
-_EACH_TIME_ANOTHER = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?|\d{5,}|\b0x[0-9a-fA-F]+")
+# Times, order numbers, addresses in memory and a challenge's token; but 503 and 429 are two reasons.
+_EACH_TIME_ANOTHER = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?|\d{5,}|\b0x[0-9a-fA-F]+|(?<=/acme-challenge/)[\w-]+")
 
 
 @dataclass
@@ -110,6 +111,8 @@ class Account:
         """The error without the lineage's own names: what two lineages that failed alike have in common."""
         acme = event.get("acme") or {}
         key = f"{event.get('error_type')} {acme.get('type')} {acme.get('detail') or event.get('error')}"[:4000]
+        if not acme:  # "Some challenges have failed." is what certbot says of all; what it showed before tells them apart
+            key += " ".join(str(text) for text in event.get("context") or ())[:4000]
         key += "".join(f" {inner.get('type')} {inner.get('detail')}" for inner in subproblems(event)[:5])[:2000]
         own = sorted({str(event.get("lineage")), *self.names(str(event.get("lineage")))}, key=len, reverse=True)
         return _EACH_TIME_ANOTHER.sub("0", re.sub("|".join(re.escape(name) for name in own[:200] if name), "*", key))

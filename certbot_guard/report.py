@@ -114,14 +114,21 @@ def error_lines(event: dict[str, Any], limit: int, most: int) -> list[str]:
     if not isinstance(acme, dict):
         kind = line(event.get("error_type"), 60)
         said = [f"Error: {line(event.get('error'), limit) or '(no text)'}" + (f" [{kind}]" if kind else "")]
-        context = [part for text in event.get("context") or () for part in lines(text, limit * 2, 12)]
-        return said + [f"  | {part}" for part in context[-12:]][:most * 4]
+        context = [part for text in event.get("context") or () for part in _shown(str(text), limit * 2, most * 4)]
+        return said + [f"  | {part}" for part in context[-most * 4:]]
     said = [f"Error: {line(acme.get('type'), 120)}", f"  {line(acme.get('detail'), limit) or '(no detail)'}"]
     inner = subproblems(event)
     for problem in inner[:most]:
         said.append(f"  {line(problem.get('identifier'), 120) or '(no name)'}: {_short_type(problem.get('type'))}: "
                     f"{line(problem.get('detail'), limit // 2)}")
     return said + ([f"  and {len(inner) - most} more names"] if len(inner) > most else [])
+
+
+def _shown(text: str, limit: int, most: int) -> list[str]:
+    """What certbot showed before an error; its hint, which is always the same, only where there is room for it."""
+    if len(text) > limit:
+        text = text.rpartition("\nHint: ")[0] or text
+    return lines(text, limit, most)
 
 
 def _refusals(found: Account) -> list[str]:

@@ -121,7 +121,8 @@ class Fault:
 
     def release(self, forward: bool = True) -> None:
         """End it: requests held go on to Pebble, or (``forward=False``) are dropped. Later ones pass."""
-        self._forward = forward
+        if not self._released.is_set():  # the end of a ``with`` changes nothing about a release before it
+            self._forward = forward
         self._released.set()
 
     def hold(self) -> None:
