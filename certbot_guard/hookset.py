@@ -31,7 +31,8 @@ class AndGuard(str):
         return made
 
     def __eq__(self, other: object) -> bool:
-        return str.__eq__(self, other) is True or (isinstance(other, str) and str.__eq__(self.own, str(other)))
+        theirs = other.own if isinstance(other, AndGuard) else other
+        return str.__eq__(self, other) is True or str.__eq__(self.own, theirs) is True
 
     def __ne__(self, other: object) -> bool:
         return not self == other
