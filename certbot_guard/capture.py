@@ -86,7 +86,7 @@ class Capture(logging.Handler):
         elif record.name == _RENEWAL and record.levelno >= logging.ERROR:
             self._renewal_error(record, message, arguments)
         elif record.name == _EXIT and record.levelno >= logging.ERROR:
-            self._ended(record.getMessage())
+            self._ended(record)
         else:
             self._context.append(record.getMessage()[:_TEXT_LIMIT])
 
@@ -112,12 +112,15 @@ class Capture(logging.Handler):
         elif "Skipping" in message:
             self._put("lineage-broken", path=str(arguments[0]) if arguments else None, error=text)
 
-    def _ended(self, text: str) -> None:
+    def _ended(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:  # with --debug certbot logs the exception itself
+            text = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
         # The count of failures says nothing that the failures themselves did not.
         if "renew failure(s)" in text:
             return
         # What a person reads as the end of certbot's output.
-        if text.startswith(("Ask for help", "See the logfile", "Please see the logfile")):
+        if text.startswith(("Ask for help", "See the logfile", "Please see the logfile", "An unexpected error occurred:")):
             return
         self._put("fatal", error=text[:_TEXT_LIMIT], context=list(self._context))
 

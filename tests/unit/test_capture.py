@@ -86,6 +86,20 @@ def test_an_end_without_a_lineage_is_told(heard):
     assert heard.events[0][0] == "fatal"
 
 
+def test_of_an_unexpected_error_the_error_is_told(heard):
+    log("certbot._internal.log", logging.ERROR, "An unexpected error occurred:")
+    log("certbot._internal.log", logging.ERROR, "OSError: [Errno 28] No space left on device")
+    assert [fields["error"] for _, fields in heard.events] == ["OSError: [Errno 28] No space left on device"]
+
+
+@pytest.mark.parametrize("said, told", [
+    ("1 renew failure(s), 0 parse failure(s)", []), ("no such plugin", ["Error: no such plugin"])])
+def test_under_debug_it_is_the_exception_that_is_told(heard, said, told):
+    error = errors.Error(said)
+    logging.getLogger("certbot._internal.log").error("Exiting abnormally:", exc_info=(type(error), error, None))
+    assert [fields["error"] for _, fields in heard.events] == told
+
+
 def test_events_wait_for_a_run_and_are_bounded():
     capture = Capture()
     for number in range(2000):
