@@ -6,6 +6,7 @@ is a transient unit, since a unit that ends, even in success, takes every proces
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -19,6 +20,8 @@ from certbot_guard.run import Run
 # What our processes need to know of certbot's surroundings; everything else stays behind.
 _PASSED_ON = ("APACHE_CONFDIR", "APACHE_ENVVARS", "PATH", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy",
               "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+# settle reads from its standard input what could not be written to the run's directory.
+HANDED_OVER = "--handed-over"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -53,10 +56,18 @@ def under_systemd() -> bool:
 
 
 def start_settle(run: Run, *options: str) -> subprocess.Popen:
-    """Settle this run in a process of its own; it outlives us if we die."""
-    return subprocess.Popen(command("settle", str(run.directory), *options), cwd="/", stdin=subprocess.DEVNULL,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-                            env=run.facts.get("environment") or surroundings())
+    """Settle this run in a process of its own; it outlives us if we die. What no disk took is handed over to it."""
+    words = command("settle", str(run.directory), *options, *([HANDED_OVER] if run.unwritten else []))
+    child = subprocess.Popen(words, cwd="/", stdin=subprocess.PIPE if run.unwritten else subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+                             env=run.facts.get("environment") or surroundings())
+    if child.stdin is not None:
+        try:
+            with child.stdin as stream:
+                stream.write(json.dumps({"facts": run.facts, "events": run.unwritten}).encode())
+        except OSError:
+            pass  # it has ended; whoever waits for it sees that
+    return child
 
 
 def start_sentinel(run: Run, patience_seconds: float = 20.0) -> Optional[str]:

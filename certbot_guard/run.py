@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import time
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -23,12 +24,14 @@ from certbot_guard.errors import StateError
 CERTBOT_LOCK = "certbot.lock"
 SENTINEL_LOCK = "sentinel.lock"
 STEP_LOCK = "step.lock"
+TELL_LOCK = "tell.lock"
 EVENTS = "events.jsonl"
 FACTS = "run.json"
 SOCKET = "control"
 
 # Events written where the run's own disk was full get numbers behind all others: order within a window is kept.
 _OVERFLOW_FIRST = 1_000_000
+_UNWRITTEN_FIRST = 2_000_000
 _LINE_LIMIT_BYTES = 256 * 1024
 _EVENTS_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -56,6 +59,8 @@ class Run:
         self.directory = directory
         self.facts = facts
         self._overflow = Path(facts["overflow"]) if facts.get("overflow") else None
+        # What no disk took: known to this process alone, which hands it on to the one that tells people.
+        self.unwritten: list[dict[str, Any]] = []
 
     # -- opening ---------------------------------------------------------------------------------------------
 
@@ -85,7 +90,13 @@ class Run:
                 return run
             except (OSError, StateError) as error:
                 reason = error
+                shutil.rmtree(base / "runs" / facts["id"], ignore_errors=True)
         raise StateError(f"no run can be recorded: {reason}") from reason
+
+    @classmethod
+    def nowhere(cls, facts: dict[str, Any]) -> "Run":
+        """A run that no disk takes: its events are this process's, until it hands them over."""
+        return cls(Path("/nonexistent") / facts["id"], facts)
 
     @classmethod
     def load(cls, directory: Path) -> "Run":
@@ -125,11 +136,12 @@ class Run:
                                  f"{second}") from error
 
     def note(self, kind: str, **fields: Any) -> bool:
-        """Append an event that nothing rests on; say whether it could be written."""
+        """Append an event that nothing rests on; say whether it could be written. If not, it is kept in memory."""
         try:
             self.record(kind, **fields)
             return True
         except StateError:
+            self.unwritten.append(json.loads(_line(kind, fields)))
             return False
 
     @staticmethod
@@ -148,7 +160,7 @@ class Run:
         found = list(_read(self.directory / EVENTS, 0))
         if self._overflow is not None:
             found += _read(self._overflow, _OVERFLOW_FIRST)
-        return found
+        return found + [{**event, "n": _UNWRITTEN_FIRST + number} for number, event in enumerate(self.unwritten)]
 
     def has(self, kind: str) -> bool:
         return any(event["kind"] == kind for event in self.events())
@@ -179,7 +191,11 @@ class Run:
             os.close(descriptor)
 
     def _flock(self, name: str, how: int) -> Optional[int]:
-        descriptor = os.open(self.directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        path, safely = self.directory / name, os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | safely, 0o600)
+        except OSError:  # a disk that has become read-only since: a lock needs no writing
+            descriptor = os.open(path, os.O_RDONLY | safely)
         try:
             fcntl.flock(descriptor, how)
         except OSError:
@@ -193,13 +209,23 @@ class Run:
     def sentinel_lives(self) -> bool:
         return self.held(SENTINEL_LOCK)
 
-    @contextmanager
-    def step(self, patience_seconds: float = 60.0) -> Iterator[bool]:
-        """Hold the step lock. Yields False if another process did not let go of it in time.
+    def step(self, patience_seconds: float = 60.0) -> Any:
+        """A context manager: hold the step lock. False if another process did not let go of it in time.
 
         A holder that was frozen must not keep Apache down for ever: the caller then acts all the same.
         """
-        descriptor = self.hold(STEP_LOCK, patience_seconds)
+        return self._locked(STEP_LOCK, patience_seconds)
+
+    def telling(self, patience_seconds: float = 20.0) -> Any:
+        """A context manager: nobody else makes a message of this run's news now; otherwise as :meth:`step`."""
+        return self._locked(TELL_LOCK, patience_seconds)
+
+    @contextmanager
+    def _locked(self, name: str, patience_seconds: float) -> Iterator[bool]:
+        try:
+            descriptor = self.hold(name, patience_seconds)
+        except OSError:
+            descriptor = None
         try:
             yield descriptor is not None
         finally:
@@ -225,8 +251,32 @@ def runs_below(bases: list[Path]) -> list[Run]:
 
 def unfinished(bases: list[Path]) -> list[Run]:
     """The runs that nobody settled and whose certbot and sentinel are both gone, oldest first."""
-    return [run for run in runs_below(bases)
-            if not run.has("settled") and not run.certbot_lives() and not run.sentinel_lives()]
+    return [run for run in runs_below(bases) if not run.has("settled") and _is_abandoned(run)]
+
+
+def _is_abandoned(run: Run) -> bool:
+    try:
+        return not run.certbot_lives() and not run.sentinel_lives()
+    except OSError:  # its locks cannot be used: nobody holds them, and whoever settles it says what is wrong
+        return True
+
+
+def unreadable(bases: list[Path]) -> list[Path]:
+    """The directories of unsettled, abandoned runs that had begun, and whose record cannot be read any more."""
+    found = []
+    for base in bases:
+        for events in sorted(base.glob(f"runs/*/{EVENTS}")):
+            run = Run(events.parent, {})
+            if not _has_record(events.parent) and not run.has("settled") and _is_abandoned(run):
+                found.append(events.parent)
+    return found
+
+
+def _has_record(directory: Path) -> bool:
+    try:
+        return bool(Run.load(directory).facts.get("guard_config"))
+    except StateError:
+        return False
 
 
 def open_windows(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -234,7 +284,7 @@ def open_windows(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     windows: dict[Any, dict[str, Any]] = {}
     for event in events:
         if event["kind"] == "stopping":
-            windows[event["window"]] = event
+            windows[event.get("window")] = event
         elif event["kind"] in ("serving", "left-running", "left-down"):
             windows.pop(event.get("window"), None)
     return list(windows.values())
@@ -271,9 +321,9 @@ def _read(path: Path, first: int) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines):
         try:
             event = json.loads(line) if line.strip() else None
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(event, dict) and isinstance(event.get("kind"), str):
+        if isinstance(event, dict) and isinstance(event.get("kind"), str) and "at" in event and "mono" in event:
             event["n"] = first + number
             yield event
 

@@ -99,7 +99,8 @@ class Sentinel:
         if windows:
             self._window = windows[-1]
             self._server_lock = serverlock.take(self.server.identity, 0.0)
-            self._due["overdue"] = self._give_up_at(self._window)
+            if self.run.certbot_lives():
+                self._due["overdue"] = self._give_up_at(self._window)
 
     # -- requests --------------------------------------------------------------------------------------------
 
@@ -121,6 +122,8 @@ class Sentinel:
         verb, window = request.get("do"), request.get("window")
         if verb == "ping":
             return {"ok": True}
+        if verb == "exit":  # certbot could write nowhere that it ended by itself
+            return {"ok": self.run.note("exit")}
         if verb == "look":
             return self._look(int(window))
         if verb == "open":
@@ -252,7 +255,9 @@ class Sentinel:
         return False
 
     def _still_open(self) -> bool:
-        return any(event["window"] == self._window["window"] for event in open_windows(self.run.events()))
+        """It is, unless somebody else has ended it; also where the file that says so is lost."""
+        of_it = [event for event in self.run.events() if event.get("window") == self._window["window"]]
+        return not any(event["kind"] == "stopping" for event in of_it) or bool(open_windows(of_it))
 
     def _over(self, second_look: bool) -> None:
         had_failed = self._attempts > 1

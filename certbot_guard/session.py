@@ -23,7 +23,8 @@ from certbot_guard import config as configuration
 from certbot_guard.capture import Capture
 from certbot_guard.errors import GuardError, ServerError, StateError
 from certbot_guard.interfaces import IWebServer
-from certbot_guard.run import CERTBOT_LOCK, Run, boot_id, new_id, open_windows, unfinished, utc_now
+from certbot_guard.run import (CERTBOT_LOCK, Run, boot_id, new_id, open_windows, unfinished, unreadable,
+                               utc_now)
 from certbot_guard.servers import processes, sockets
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Session:
         self._window_lineage = ""
         self.lineage = ""
         self._own_installer: Optional[Any] = None
+        self._certbot_config_dir = Path("/etc/letsencrypt")
 
     # -- prepare() -------------------------------------------------------------------------------------------
 
@@ -59,6 +61,7 @@ class Session:
 
         :raises certbot.errors.Error: it is refused, and the sentence says why. Apache keeps running.
         """
+        self._certbot_config_dir = Path(config.config_dir)
         if not self._opened:
             self._opened = True
             self._open(config)
@@ -95,6 +98,7 @@ class Session:
         except StateError as error:
             self.run_problem = str(error)
             logger.warning("certbot-guard: %s; no web server is stopped in this run.", error)
+            self._note("guard-error", where="state", error=str(error))
             return
         self.capture.flush_to(self._note)
         self.capture.challenge_over = self.challenge_over
@@ -103,9 +107,8 @@ class Session:
             logger.warning("certbot-guard: %s", problem.text)
             self._note("config-problem", text=problem.text)
         if not self.config.channels and not self.config.apprise_configs:
-            logger.warning("certbot-guard: nobody is told of failures but the system log. Add a line such as "
-                           "'email = mailtos://user:password@smtp.example.com?to=you@example.com' to [notify] in %s.",
-                           path)
+            logger.warning("certbot-guard: nobody is told of failures but the system log. Add a line such as 'email = "
+                           "mailtos://user:password@smtp.example.com?to=you@example.com' to [notify] in %s%s.", path, ", which does not exist" if self.config.missing else "")
         if self.server is not None:
             problem = launch.start_sentinel(self.run)
             if problem:
@@ -115,7 +118,7 @@ class Session:
 
     def _settle_stale(self, bases: list[Path]) -> None:
         """An Apache that a run before us left down serves before we look at it."""
-        if not unfinished(bases):
+        if not unfinished(bases) and not unreadable(bases):
             return
         try:
             subprocess.run(launch.command("cli", "--config", str(self.config.path), "recover", "--quiet",
@@ -177,7 +180,7 @@ class Session:
         if self.server is None:
             if self._port_is_free(facts):
                 return False
-            self._refuse(facts, "the web server is not known, so it is not stopped", self.server_problem)
+            self._refuse(facts, self.server_problem or "the web server is not known", "")
         # Another certbot may have its own challenge on that port now, with our server stopped: wait for its window.
         lock = self._server_lock(facts)
         try:
@@ -206,7 +209,7 @@ class Session:
         if self.run is None or self.run_problem:
             self._refuse(facts, self.run_problem or "the run could not be recorded", "")
         if self.server is None:
-            self._refuse(facts, "the web server is not known, so it is not stopped", self.server_problem)
+            self._refuse(facts, self.server_problem or "the web server is not known", "")
         try:
             self.server.check()
         except ServerError as error:
@@ -355,7 +358,7 @@ class Session:
                        self.lineage, self._server_name(), reason, f"\n{detail}" if detail else "")
 
     def _config_dir(self) -> Path:
-        return Path(self.run.facts["config_dir"]) if self.run else Path("/etc/letsencrypt")
+        return self._certbot_config_dir
 
     # -- the end ---------------------------------------------------------------------------------------------
 
@@ -364,8 +367,9 @@ class Session:
         run = self.run or self._report()
         if run is None:
             return
-        run.note("exit")
-        _wait_for(launch.start_settle(run))
+        if not run.note("exit"):
+            control.tell(run, {"do": "exit"})
+        _wait_for(launch.start_settle(run, *([] if run.directory.is_dir() else ["--tell"])))
 
     def _report(self) -> Optional[Run]:
         """certbot failed and no lineage was ours, or none was reached: a run that only tells people."""
@@ -379,8 +383,13 @@ class Session:
         facts = _facts("renew", said, said.config_dir, said.logs_dir, path, said.dry_run)
         facts.update(server=config.server.to_json() if config.server_usable else None, server_name="",
                      report_only=True)
-        run = Run.create(statedir.every_directory(config.state_dir), facts)
-        self._lock = run.hold(CERTBOT_LOCK, patience_seconds=1.0)
+        try:
+            run = Run.create(statedir.every_directory(config.state_dir), facts)
+            self._lock = run.hold(CERTBOT_LOCK, patience_seconds=1.0)
+        except (OSError, StateError) as error:
+            logger.warning("certbot-guard: %s; people are told of this run's failures once, if they can be reached "
+                           "now.", error)
+            run = Run.nowhere(facts)
         self.capture.flush_to(lambda kind, fields: run.note(kind, **fields))
         return run
 

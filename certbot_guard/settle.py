@@ -6,6 +6,8 @@ sentinel when certbot died, and by ``certbot-guard recover`` and the next run wh
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -19,10 +21,11 @@ from certbot_guard import launch, lineages, message, notify, servers, statedir
 from certbot_guard.config import Config, ServerConfig
 from certbot_guard.errors import LeftDownError, RefusedError, ServerError, StateError
 from certbot_guard.interfaces import IWebServer
-from certbot_guard.run import Run, boot_id, open_windows, runs_below, unfinished
+from certbot_guard.run import FACTS, Run, boot_id, open_windows, runs_below, unfinished, unreadable
 
 DELIVERY_DEADLINE_SECONDS = 30.0
 KEEP_SETTLED_RUNS = 100
+STILL_DOWN = "the web server does not serve yet, it is tried again until it does"
 
 
 @dataclass(frozen=True)
@@ -198,16 +201,18 @@ def tell(run: Run, server: Optional[IWebServer], deliver: bool = True, whatever_
     config = _config_of(run)
     books = _journals(run, config)
     try:
-        events = run.events()
-        # What a journal in memory was told is remembered by the event alone.
-        told = max([book.told_upto(run.id) for book in books]
-                   + [event.get("upto", -1) for event in events if event["kind"] == "told"] + [-1])
-        text = message.compose(run.facts, events, told, datetime.now(timezone.utc), _serving(run, server),
-                               _expiry(run, events))
-        upto = max([event["n"] for event in events], default=0)
-        if text is not None:
-            _write(books, text, config, upto)
-        _quietly(books[0].record_run, run.facts, events)
+        # Alone: two that begin with the same news would be one message, and what only the second one knew lost.
+        with run.telling():
+            events = run.events()
+            # What a journal in memory was told is remembered by the event alone.
+            told = max([book.told_upto(run.id) for book in books]
+                       + [event.get("upto", -1) for event in events if event["kind"] == "told"] + [-1])
+            text = message.compose(run.facts, events, told, datetime.now(timezone.utc), _serving(run, server),
+                                   _expiry(run, events))
+            upto = max([event["n"] for event in events], default=0)
+            if text is not None:
+                _write(books, text, config, upto)
+            _quietly(books[0].record_run, run.facts, events)
         new = text is not None or not any(event["kind"] == "told" for event in events)
         if (deliver and (new or whatever_waits)) or books[-1].directory is None:
             notify.deliver_outbox(books, config, DELIVERY_DEADLINE_SECONDS)
@@ -283,7 +288,7 @@ def deliver_waiting(config: Config, bases: list[Path]) -> None:
     """Try once more what earlier runs could not deliver."""
     books = []
     for base in bases:
-        if base.is_dir():
+        if (base / journals.FILE).exists():
             try:
                 books.append(journals.Journal.open(base))
             except StateError:
@@ -298,21 +303,42 @@ def deliver_waiting(config: Config, bases: list[Path]) -> None:
 # -- stale runs --------------------------------------------------------------------------------------------------
 
 
-def settle_stale(bases: list[Path], deliver: bool = True) -> list[Run]:
+def settle_stale(bases: list[Path], config: Config, deliver: bool = True) -> list[tuple[Run, str]]:
     """Settle every run whose certbot is gone and that nobody settled; keep trying where Apache would not start.
 
-    Returns the runs that were found unfinished.
+    Returns the runs that were found unfinished, each with what is still wrong with it, or an empty sentence.
     """
-    found = unfinished(bases)
-    for run in found:
+    for directory in unreadable(bases):
+        try:
+            _write_record(directory, config)
+        except (OSError, StateError):
+            continue  # named below, where it is settled
+    return [(run, _settle_one(run, deliver)) for run in unfinished(bases)]
+
+
+def _settle_one(run: Run, deliver: bool) -> str:
+    try:
         outcome = settle(run, server_of(run), deliver)
-        if outcome.serving is False:
-            launch.start_sentinel(run)
-    _forget_old(bases)
-    return found
+        problem = launch.start_sentinel(run) if outcome.serving is False else None
+    except Exception as error:  # one run that is beyond us must not keep the others from being settled
+        return f"it cannot be settled: {type(error).__name__}: {error}"
+    if outcome.serving is False:
+        return f"the web server does not serve yet, and {problem}" if problem else STILL_DOWN
+    return ""
 
 
-def _forget_old(bases: list[Path]) -> None:
+def _write_record(directory: Path, config: Config) -> None:
+    """A run whose record is torn goes on with what the settings say about the server."""
+    facts = {"id": directory.name, "host": os.uname().nodename, "verb": "", "argv": [], "dry_run": False,
+             "config_dir": str(config.path.parent), "guard_config": str(config.path), "server_name": "",
+             "server": config.server.to_json() if config.server_usable else None, "report_only": False,
+             "pid": 0, "pid_start_time": None, "boot_id": "", "started": "", "environment": launch.surroundings()}
+    statedir.atomic_write(directory / FACTS, json.dumps(facts).encode())
+    Run(directory, facts).note("guard-error", where="the record of a run", error=(
+        f"{directory / FACTS} could not be read; the web server was looked for as {config.path} says"))
+
+
+def forget_old(bases: list[Path]) -> None:
     """Settled runs are in the journal's history; their directories are kept for a while, for people who look."""
     import shutil
 
@@ -321,9 +347,23 @@ def _forget_old(bases: list[Path]) -> None:
         shutil.rmtree(run.directory, ignore_errors=True)
 
 
+def _run_of(arguments: list[str]) -> Run:
+    """The run on disk, with what its starter could write nowhere; or all of it as handed over."""
+    directory = Path(arguments[0])
+    if launch.HANDED_OVER not in arguments:
+        return Run.load(directory)
+    handed = json.load(sys.stdin)
+    try:
+        run = Run.load(directory)
+    except StateError:
+        run = Run(directory, handed["facts"])
+    run.unwritten += handed["events"]
+    return run
+
+
 def main(arguments: list[str]) -> int:
-    """``python -I -m certbot_guard.settle DIRECTORY [--bring-back]``"""
-    run = Run.load(Path(arguments[0]))
+    """``python -I -m certbot_guard.settle DIRECTORY [--bring-back | --tell] [--handed-over]``"""
+    run = _run_of(arguments)
     launch.adopt_surroundings(run)
     server = server_of(run)
     if "--bring-back" in arguments:
@@ -335,7 +375,7 @@ def main(arguments: list[str]) -> int:
     outcome = settle(run, server)
     if outcome.serving is False:
         launch.start_sentinel(run)
-    _forget_old([run.directory.parent.parent])
+    forget_old([run.directory.parent.parent])
     return 0 if outcome.serving is not False else 1
 
 

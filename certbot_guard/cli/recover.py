@@ -9,7 +9,7 @@ import click
 
 from certbot_guard import config as configuration
 from certbot_guard import settle, statedir
-from certbot_guard.run import open_windows, runs_below
+from certbot_guard.run import Run, open_windows, runs_below
 
 
 @click.command()
@@ -24,13 +24,19 @@ def recover(config_path: Path, quiet: bool, no_deliver: bool) -> None:
     """
     settings = configuration.load(config_path)
     bases = statedir.every_directory(settings.state_dir)
-    found = settle.settle_stale(bases, deliver=not no_deliver)
+    found = settle.settle_stale(bases, settings, deliver=not no_deliver)
+    settle.forget_old(bases)
     if not no_deliver:
         settle.deliver_waiting(settings, bases)
-    down = [run for run in runs_below(bases) if open_windows(run.events())]
-    for run in found:
-        click.echo(f"run {run.id}: " + ("the web server does not serve yet, it is tried again"
-                                        if run.id in {other.id for other in down} else "settled"))
+    found += [(run, settle.STILL_DOWN) for run in _at_work(bases) if run.id not in {known.id for known, _ in found}]
+    for run, problem in found:
+        click.echo(f"run {run.id}: {problem or 'settled'}")
     if not found and not quiet:
         click.echo("Nothing was unfinished.")
-    sys.exit(1 if any(run.id in {other.id for other in down} for run in found) else 0)
+    sys.exit(1 if any(problem for _, problem in found) else 0)
+
+
+def _at_work(bases: list[Path]) -> list[Run]:
+    """The runs whose certbot is gone and whose sentinel still tries to start the web server."""
+    return [run for run in runs_below(bases) if open_windows(run.events()) and not run.has("settled")
+            and not run.certbot_lives() and run.sentinel_lives()]
