@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 
 _RENEWAL = "certbot._internal.renewal"
 _EXIT = "certbot._internal.log"
+_HEADING = "An unexpected error occurred:"
 _PENDING_LIMIT = 500
 _CONTEXT_LIMIT = 8
 _TEXT_LIMIT = 4000
@@ -119,8 +120,8 @@ class Capture(logging.Handler):
         # The count of failures says nothing that the failures themselves did not.
         if "renew failure(s)" in text:
             return
-        # What a person reads as the end of certbot's output.
-        if text.startswith(("Ask for help", "See the logfile", "Please see the logfile", "An unexpected error occurred:")):
+        # What a person reads as the end of certbot's output, and the heading of the error that comes next.
+        if text.startswith(("Ask for help", "See the logfile", "Please see the logfile")) or text == _HEADING:
             return
         self._put("fatal", error=text[:_TEXT_LIMIT], context=list(self._context))
 
