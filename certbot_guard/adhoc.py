@@ -5,8 +5,10 @@ What goes wrong here is said to that person, as certbot's own plugin errors.
 
 from __future__ import annotations
 
+import os
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable
 
 from certbot import errors
 from certbot.display import util as display
@@ -45,24 +47,38 @@ def config_test(config: Any) -> None:
         raise errors.MisconfigurationError(_with_detail(error)) from error
 
 
-def advise(config: Any, domain: str, key_path: str, fullchain_path: str) -> None:
-    """Say which virtual host already serves this certificate, or which two lines to add, and where."""
-    lines = f"SSLCertificateFile {fullchain_path}\nSSLCertificateKeyFile {key_path}"
+def advise(config: Any, domain: str, cert_path: str, key_path: str, fullchain_path: str) -> None:
+    """Say which virtual host already uses this certificate, or which two lines to add, and where."""
+    lines = f"SSLCertificateFile {_quoted(fullchain_path)}\nSSLCertificateKeyFile {_quoted(key_path)}"
     try:
-        certificates = getattr(_server(config), "certificates", None)
-        found = certificates() if certificates else []
+        hosts = getattr(_server(config), "hosts", list)()  # Apache has them, other servers need not
     except (errors.PluginError, ServerError) as error:
         display.notify(f"certbot-guard could not read the web server's configuration ({error}). "
                        f"The virtual host of {domain} needs these lines:\n{lines}")
         return
-    live = Path(fullchain_path).parent
-    serving = [pair for pair in found if Path(pair.certificate).parent == live]
-    if serving:
-        display.notify(f"{domain}: the certificate is already configured in "
-                       + ", ".join(f"{pair.file} line {pair.line}" for pair in serving))
+    own = [host for host in hosts if any(fnmatchcase(domain.lower(), name) for name in host.names)]
+    files = {os.path.realpath(path) for path in (cert_path, fullchain_path) if path}
+    with_tls = [host for host in own if host.tls] or [host for host in hosts if host.tls and not host.names]
+    lacking = [host for host in with_tls if not files & {os.path.realpath(path) for path in host.certificates}]
+    if with_tls and not lacking:
+        display.notify(f"{domain}: its virtual host ({_places(with_tls)}) already uses this certificate.")
         return
-    display.notify(f"{domain}: no virtual host uses {live} yet. certbot-guard does not edit the web server's "
-                   f"configuration; add these lines to the virtual host of {domain}, and reload:\n{lines}")
+    if lacking:
+        where = f"to its virtual host ({_places(lacking)}), in place of the certificate named there"
+    elif own:
+        where = f"and 'SSLEngine on' to a virtual host for port 443; there is one without TLS ({_places(own)})"
+    else:
+        where = "and 'SSLEngine on' to a virtual host for port 443; there is none of that name yet"
+    display.notify(f"{domain}: certbot-guard does not edit the web server's configuration. Add these lines {where}, "
+                   f"and reload the web server:\n{lines}")
+
+
+def _places(hosts: Iterable[Any]) -> str:
+    return ", ".join(host.place for host in hosts)
+
+
+def _quoted(path: str) -> str:
+    return f'"{path}"' if any(character.isspace() for character in path) else path
 
 
 def _with_detail(error: ServerError) -> str:

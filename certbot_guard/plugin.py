@@ -134,7 +134,7 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer):
         """Says which virtual host serves this certificate already, or which lines to add where. Edits nothing."""
         from certbot_guard import adhoc
 
-        adhoc.advise(self.config, domain, key_path, fullchain_path)
+        adhoc.advise(self.config, domain, cert_path, key_path, fullchain_path)
 
     def get_all_names(self) -> Iterable[str]:
         return []

@@ -108,7 +108,8 @@ class Session:
             self._note("config-problem", text=problem.text)
         if not self.config.channels and not self.config.apprise_configs:
             logger.warning("certbot-guard: nobody is told of failures but the system log. Add a line such as 'email = "
-                           "mailtos://user:password@smtp.example.com?to=you@example.com' to [notify] in %s%s.", path, ", which does not exist" if self.config.missing else "")
+                           "mailtos://user:password@smtp.example.com?to=you@example.com' to [notify] in %s%s.", path,
+                           ", which does not exist" if self.config.missing else "")
         if self.server is not None:
             problem = launch.start_sentinel(self.run)
             if problem:

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from certbot_guard.errors import ForeignOwnerError, LeftDownError, RefusedError, ServerError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.servers import execute, processes, reloading, serving, sockets
-from certbot_guard.servers.instance import Instance
+from certbot_guard.servers.instance import Host, Instance
 from certbot_guard.servers.probe import Place
 from certbot_guard.servers.sockets import Listener
 
@@ -69,6 +69,9 @@ class ApacheServer:
 
     def check(self) -> None:
         self.instance.configtest()
+
+    def hosts(self) -> list[Host]:
+        return self.instance.hosts()
 
     def look(self) -> dict[str, Any]:
         self.instance.know_files()

@@ -46,8 +46,8 @@ def check(configuration: Configuration) -> None:
 
 def pairs(configuration: Configuration) -> Iterator[tuple[Named, Named]]:
     """Each certificate with the key mod_ssl would try on it, for every host that has TLS switched on."""
-    for host in _hosts_with_tls(configuration):
-        certificates = _merged(configuration.server.certificates, host.certificates)
+    for host in hosts_with_tls(configuration):
+        certificates = of_host(configuration, host)
         keys = _merged(configuration.server.keys, host.keys)
         if not all(named.certain for named in certificates + keys):
             continue  # an uncertain one shifts the places of those behind it
@@ -56,7 +56,8 @@ def pairs(configuration: Configuration) -> Iterator[tuple[Named, Named]]:
             yield certificate, keys[index] if index < len(keys) else certificate
 
 
-def _hosts_with_tls(configuration: Configuration) -> Iterator[TLS]:
+def hosts_with_tls(configuration: Configuration) -> Iterator[TLS]:
+    """The hosts that Apache loads certificates for, the server itself among them."""
     for host in [configuration.server, *configuration.vhosts]:
         engine = host.engine or configuration.server.engine
         if engine in ("on", "optional"):
@@ -70,10 +71,15 @@ def _hosts_with_tls(configuration: Configuration) -> Iterator[TLS]:
 
 
 def _single_files(configuration: Configuration) -> Iterator[Named]:
-    for host in _hosts_with_tls(configuration):
+    for host in hosts_with_tls(configuration):
         chains = host.chains or configuration.server.chains
         authorities = host.authorities or configuration.server.authorities
         yield from (named for named in [*chains[-1:], *authorities[-1:]] if named.certain)
+
+
+def of_host(configuration: Configuration, host: TLS) -> list[Named]:
+    """The certificates of this host, those of the whole server included."""
+    return _merged(configuration.server.certificates, host.certificates)
 
 
 def _merged(base: list[Named], own: list[Named]) -> list[Named]:

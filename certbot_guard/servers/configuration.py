@@ -96,6 +96,7 @@ class TLS:
     keys: list[Named] = field(default_factory=list)
     chains: list[Named] = field(default_factory=list)
     authorities: list[Named] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -197,6 +198,8 @@ class _Reader:
             self._include(words[0], context)
         elif name == "listen" and len(words) > 1 and words[1].lower() == "https":
             self._configuration.https_ports.add(words[0].rpartition(":")[2])
+        elif name in ("servername", "serveralias"):
+            context.tls.names.extend(_host_name(word) for word in words)
         elif name == "sslengine":
             context.tls.engine = words[0].lower()
         elif name == "sslpassphrasedialog" and not words[0].lower().startswith("builtin"):
@@ -257,6 +260,11 @@ class _Reader:
         if expanded is None or (not expanded.startswith("/") and not self._dump.server_root):
             return None
         return os.path.join(self._dump.server_root, expanded)
+
+
+def _host_name(word: str) -> str:
+    """``ServerName`` may hold a scheme and a port as well."""
+    return re.sub(r"^[a-z]+://|:[0-9]+$", "", word.lower())
 
 
 def _both(outer: Optional[bool], inner: Optional[bool]) -> Optional[bool]:

@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterable, Optional
 
@@ -25,6 +26,16 @@ _LOG_TAIL_BYTES = 4000
 # Without root nothing but age tells an orphan from a parent that has no workers yet.
 _ORPHAN_AGE_SECONDS = 2.0
 _POLL_SECONDS = 0.002
+
+
+@dataclass(frozen=True)
+class Host:
+    """A virtual host. ``place`` is the file and line where it begins; ``certificates`` are paths."""
+
+    place: str
+    names: tuple[str, ...]
+    tls: bool
+    certificates: tuple[str, ...]
 
 
 def is_apache(pid: int) -> bool:
@@ -58,6 +69,24 @@ class Instance:
         self.read_dump()
         found = configuration.read(self.dump, self._variables())
         certificates.check(found)
+
+    def hosts(self) -> list[Host]:
+        """The virtual hosts of the configuration on disk.
+
+        :raises ServerError: Apache cannot be asked, or does not accept it.
+        """
+        self.read_dump()
+        found = configuration.read(self.dump, self._variables())
+        with_tls = [id(host) for host in certificates.hosts_with_tls(found)]
+        return [
+            Host(
+                str(host.place),
+                tuple(host.names),
+                id(host) in with_tls,
+                tuple(named.path for named in certificates.of_host(found, host)),
+            )
+            for host in found.vhosts
+        ]
 
     def read_dump(self) -> None:
         """Ask Apache where its files are. It tests its configuration by the way, as ``configtest`` would."""

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from certbot_guard.errors import ConfigtestError, LeftDownError, RefusedError, ServerError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.servers import apache, execute, processes, reloading, serving, sockets, units
-from certbot_guard.servers.instance import Instance
+from certbot_guard.servers.instance import Host, Instance
 from certbot_guard.servers.probe import Place
 from certbot_guard.servers.sockets import Listener
 
@@ -80,6 +80,9 @@ class SystemdServer:
             result = execute.run(self._test_command, self._environment, _TEST_SECONDS)
             if result.code != 0:
                 raise ConfigtestError(f"the test_command of {self.unit} fails", result.output)
+
+    def hosts(self) -> list[Host]:
+        return self.instance.hosts() if self.instance is not None else []
 
     def look(self) -> dict[str, Any]:
         state = self._state()

@@ -1,4 +1,4 @@
-"""A renewal in which nothing fails: one window for each lineage that needs one, as long as its challenge; nothing sent.
+"""A renewal in which nothing fails: a window for each lineage that needs one, as long as its challenge; nothing sent.
 
 And what must not make a difference: how lineages are named, which keys they have, IPv6, the locale.
 """
@@ -250,8 +250,9 @@ def test_rsa_and_ecdsa_twins_of_the_same_names_are_both_renewed_and_both_served(
     names = [NAME, "www.guard.test"]
     context.obtain("twin-ec", names, vhost="")
     context.obtain("twin-rsa", names, vhost="", key_type="rsa")
-    both = "".join(f"SSLCertificateFile {context.home.live(lineage)}\n"
-                   f"SSLCertificateKeyFile {context.home.live(lineage, 'privkey')}\n" for lineage in ("twin-ec", "twin-rsa"))
+    both = "".join(f"SSLCertificateFile {context.home.live(twin)}\n"
+                   f"SSLCertificateKeyFile {context.home.live(twin, 'privkey')}\n"
+                   for twin in ("twin-ec", "twin-rsa"))
     context.apache.add_vhost("twins", port=context.apache.https_port, server_name=NAME,
                              extra=f"ServerAlias www.guard.test\nSSLEngine on\n{both}")
     context.guard_ini()
@@ -324,7 +325,7 @@ def test_an_apache_on_ipv6_only(new_context: Callable[..., Context]) -> None:
     assert shows_the_new_certificate(context)
 
 
-@pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"LANG": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+@pytest.mark.parametrize("locale", [{"LC_ALL": "C"}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
 def test_a_settings_file_with_umlauts_in_a_plain_locale(context: Context, locale: dict[str, Optional[str]]) -> None:
     context.obtain(NAME)
     context.guard_ini(channels={"büro": context.mailbox.apprise_url}, more="# Änderungen nur durch Jürgen – 日本\n"
