@@ -18,7 +18,8 @@ from certbot_guard.errors import GuardError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", "config_path", type=click.Path(path_type=Path), default=Path("/etc/letsencrypt/guard.ini"),
+@click.option("--config", "config_path", type=click.Path(path_type=Path, readable=False),
+              default=Path("/etc/letsencrypt/guard.ini"),
               show_default=True, help="The settings file.")
 @click.version_option(__version__, prog_name="certbot-guard")
 @click.pass_context

@@ -9,6 +9,7 @@ import click
 
 from certbot_guard import config as configuration
 from certbot_guard import settle, statedir
+from certbot_guard.errors import GuardError
 from certbot_guard.run import Run, open_windows, runs_below
 
 
@@ -22,6 +23,7 @@ def recover(config_path: Path, quiet: bool, no_deliver: bool) -> None:
     Does nothing where nothing is unfinished; a run whose certbot or sentinel still lives is left to it.
     Exit code 1: the web server does not serve yet; it is tried again until it does.
     """
+    _refuse_who_may_not_read(config_path)
     settings = configuration.load(config_path)
     bases = statedir.every_directory(settings.state_dir)
     found = settle.settle_stale(bases, settings, deliver=not no_deliver)
@@ -34,6 +36,17 @@ def recover(config_path: Path, quiet: bool, no_deliver: bool) -> None:
     if not found and not quiet:
         click.echo("Nothing was unfinished.")
     sys.exit(1 if any(problem for _, problem in found) else 0)
+
+
+def _refuse_who_may_not_read(config_path: Path) -> None:
+    """Where the runs are is said there: without it, "nothing was unfinished" would be a guess."""
+    try:
+        config_path.open("rb").close()
+    except PermissionError as error:
+        raise GuardError(f"{config_path} cannot be read: Permission denied. Run this as the user that certbot runs "
+                         "as, usually root") from error
+    except OSError:
+        pass  # there is none, and the state is where it is by default; or load() says what is wrong
 
 
 def _at_work(bases: list[Path]) -> list[Run]:
