@@ -27,7 +27,9 @@ def pre(run: Run, window: int) -> int:
     if own is not None:
         control.ask(run, {"do": "look", "window": window}, _CLOSE_PATIENCE_SECONDS)
     code = _run_users_hook(own)
-    if _planned(run, window).get("needs_stop") and _is_open(run):
+    if own is not None and not _is_open(run):
+        _bring_back(run)  # settled without us: what his hook has stopped since, nobody else would start
+    elif _planned(run, window).get("needs_stop") and _is_open(run):
         patience = float(run.facts["server"]["max_outage_seconds"]) + _OPEN_PATIENCE_SECONDS
         answer = control.ask(run, {"do": "open", "window": window}, patience)
         if answer is None:
@@ -58,11 +60,16 @@ def _is_open(run: Run) -> bool:
 
 def _close(run: Run, by: str) -> None:
     if control.ask(run, {"do": "close", "by": by}, _CLOSE_PATIENCE_SECONDS) is None:
-        # No sentinel: nobody but us is left to do it.
-        from certbot_guard import settle
+        _bring_back(run)  # no sentinel: nobody but us is left to do it
 
-        with run.step():
-            settle.bring_back(run, settle.server_of(run))
+
+def _bring_back(run: Run) -> None:
+    from certbot_guard import launch, settle
+
+    with run.step():
+        serves = settle.bring_back(run, settle.server_of(run))
+    if serves is False:
+        launch.start_sentinel(run)
 
 
 def _planned(run: Run, window: Optional[int]) -> dict[str, Any]:

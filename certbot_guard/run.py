@@ -290,6 +290,17 @@ def open_windows(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(windows.values())
 
 
+def watched_hooks(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The ``looked`` events, from just before a pre hook of the user's, whose own window has not been asked for since."""
+    looked: dict[Any, dict[str, Any]] = {}
+    for event in events:
+        if event["kind"] == "looked":
+            looked[event["window"]] = event
+        elif event["kind"] in ("stopping", "left-running", "untouched"):
+            looked.pop(event.get("window"), None)
+    return list(looked.values())
+
+
 def _line(kind: str, fields: dict[str, Any]) -> bytes:
     event = {"kind": kind, "at": utc_now().isoformat(timespec="milliseconds"), "mono": round(time.monotonic(), 4)}
     event.update(fields)

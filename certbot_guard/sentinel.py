@@ -20,7 +20,7 @@ from typing import Any, Optional
 from certbot_guard import control, launch, serverlock, settle
 from certbot_guard.errors import ServerError, StateError
 from certbot_guard.interfaces import IWebServer
-from certbot_guard.run import CERTBOT_LOCK, SENTINEL_LOCK, Run, open_windows
+from certbot_guard.run import CERTBOT_LOCK, SENTINEL_LOCK, Run, open_windows, watched_hooks
 from certbot_guard.servers import processes, sockets
 
 # Measured, Apache 2.4.71: the second configuration pass runs after detaching, late deaths show within a second.
@@ -29,6 +29,8 @@ SECOND_LOOK_SECONDS = 1.5
 RETRY_SECONDS = (0.25, 0.5, 1, 2, 4, 8, 15, 20)
 # certbot closes its listener right after the record that ends a window; a listener that stays is not waited for long.
 LISTENER_PATIENCE_SECONDS = 10.0
+# Between looks at Apache while a pre hook of the user's, which may stop it, is at work.
+HOOK_SECONDS = 2.0
 # From asking certbot to give a lineage up, to interrupting it, to killing it.
 ESCALATION_SECONDS = 2.0
 GIVE_UP_SIGNAL = signal.SIGUSR2
@@ -43,9 +45,8 @@ class Sentinel:
         self._window: Optional[dict[str, Any]] = None  # the ``stopping`` event of the open window
         self._server_lock: Optional[int] = None
         self._attempts = 0
-        self._due: dict[str, float] = {}  # what is to be done when, monotonic: retry, overdue, second-look
+        self._due: dict[str, float] = {}  # what is to be done when, monotonic; see _do_what_is_due
         self._overdue_step = 0
-        self._looked: dict[int, dict[str, Any]] = {}
         self._certbot_gone = False
         self._tellers: list[subprocess.Popen] = []
 
@@ -91,7 +92,8 @@ class Sentinel:
         now = time.monotonic()
         for what in [name for name, when in self._due.items() if when <= now]:
             del self._due[what]
-            {"retry": self._retry, "overdue": self._overdue, "second-look": self._second_look}[what]()
+            {"retry": self._retry, "overdue": self._overdue, "second-look": self._second_look,
+             "hook": self._watch_hook}[what]()
 
     def _resume(self) -> None:
         """Started again in the middle of a run (systemd does that): take up what the one before left."""
@@ -101,6 +103,8 @@ class Sentinel:
             self._server_lock = serverlock.take(self.server.identity, 0.0)
             if self.run.certbot_lives():
                 self._due["overdue"] = self._give_up_at(self._window)
+        elif watched_hooks(self.run.events()):
+            self._due["hook"] = time.monotonic() + HOOK_SECONDS
 
     # -- requests --------------------------------------------------------------------------------------------
 
@@ -134,29 +138,61 @@ class Sentinel:
 
     def _look(self, window: int) -> dict[str, Any]:
         """Remember how Apache is, just before the user's own pre hook, which may itself stop it."""
-        self._looked = {window: self.server.look()}
-        return {"ok": True, "serving": self._looked[window]["serving"]}
+        if self._before_hook(window).get("serving"):
+            return {"ok": True}  # before the hooks in renewal-hooks, which may have stopped it by now
+        before = self.server.look()
+        self.run.note("looked", window=window, lineage=self._lineage_of(window).get("lineage"), before=before)
+        self._due["hook"] = time.monotonic() + HOOK_SECONDS
+        return {"ok": True}
+
+    def _before_hook(self, window: int) -> dict[str, Any]:
+        return next((event["before"] for event in watched_hooks(self.run.events()) if event["window"] == window), {})
+
+    def _watch_hook(self) -> None:
+        """An outage that a hook of the user's makes, and then hangs, is limited as ours are."""
+        if self._certbot_gone or self._window is not None or not watched_hooks(self.run.events()):
+            return
+        with self.run.step():
+            windows = settle.open_windows_of_hooks(self.run, self.server)
+        if not windows:
+            self._due["hook"] = time.monotonic() + HOOK_SECONDS
+            return
+        self._window = windows[-1]
+        self._server_lock = serverlock.take(self.server.identity, 0.0)
+        self._attempts = self._overdue_step = 0
+        self._due["overdue"] = self._give_up_at(self._window)
 
     # -- windows ---------------------------------------------------------------------------------------------
 
     def _open(self, window: int) -> dict[str, Any]:
+        if self._window is not None and self._window["window"] == window:
+            return self._stop_again(window)
         planned = self._planned(window)
         if planned is None:
             return {"ok": False, "reason": "this window is not part of the run, or is over"}
-        before, now = self._looked.get(window) or {}, self.server.look()
-        stopped_by_hook = bool(before.get("serving")) and not now["serving"]
-        reason, detail, harmless = self._why_not(planned, stopped_by_hook)
+        before_hook = self._before_hook(window)
+        reason, detail, harmless = self._why_not(planned, before_hook)
         if reason:
-            if not harmless:
-                self.run.note("left-running", window=window, lineage=planned["lineage"], reason=reason, detail=detail)
+            self.run.note("untouched" if harmless else "left-running", window=window, lineage=planned["lineage"],
+                          reason=reason, detail=detail)
             self._unlock()
             return {"ok": harmless, "reason": reason}
-        if not stopped_by_hook:
-            before = self.server.look()
+        before = self.server.look()
+        if not before["serving"] or settle.went_down(self.server, before_hook):
+            before = before_hook or before
         if not before["serving"]:
+            self.run.note("untouched", window=window, lineage=planned["lineage"], reason="it was not serving", detail="")
             self._unlock()
             return {"ok": True, "reason": "it was not serving"}
         return self._stop(planned, before)
+
+    def _stop_again(self, window: int) -> dict[str, Any]:
+        """A hook of the user's opened this window; whatever it did since, the port is needed now."""
+        now = self.server.look()
+        if now["serving"]:
+            with self.run.step():
+                self.server.stop(now, self._lineage_of(window)["ports"])
+        return {"ok": True}
 
     def _stop(self, planned: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
         window, lineage = planned["window"], planned["lineage"]
@@ -185,7 +221,7 @@ class Sentinel:
         self.run.note("stopped", window=window)
         return {"ok": True}
 
-    def _why_not(self, planned: dict[str, Any], stopped_by_hook: bool) -> tuple[str, str, bool]:
+    def _why_not(self, planned: dict[str, Any], before_hook: dict[str, Any]) -> tuple[str, str, bool]:
         """What was discovered since prepare() and keeps Apache running: (reason, detail, is it harmless?)."""
         if self._window is not None:
             return "a window is still open, Apache does not serve", "", False
@@ -195,9 +231,11 @@ class Sentinel:
             return "another certbot run has this web server stopped, and did not end in time", "", False
         try:
             self.server.check()
-            if not stopped_by_hook and not any([self.server.claims(port, planned.get("address", "")) for port in planned["ports"]]):
-                if not planned.get("always"):
-                    return "nothing of the server listens on the port that is needed", "", True
+            if settle.went_down(self.server, before_hook):
+                return "", "", False
+            claimed = any([self.server.claims(port, planned.get("address", "")) for port in planned["ports"]])
+            if not claimed and not planned.get("always") and not settle.went_down(self.server, before_hook):
+                return "nothing of the server listens on the port that is needed", "", True
         except ServerError as error:
             return str(error), error.detail, False
         return "", "", False
@@ -209,11 +247,15 @@ class Sentinel:
         events = self.run.events()
         if any(event.get("window") == window and event["kind"] in ("stopping", "left-running") for event in events):
             return None
-        found = [event for event in events if event["kind"] == "lineage" and event.get("window") == window]
-        return found[-1] if found else None
+        return self._lineage_of(window) or None
+
+    def _lineage_of(self, window: int) -> dict[str, Any]:
+        found = [event for event in self.run.events() if event["kind"] == "lineage" and event.get("window") == window]
+        return found[-1] if found else {}
 
     def _close(self, by: str, window: Optional[int]) -> dict[str, Any]:
         """Apache serves again, or the reason why it does not (yet) is in the answer."""
+        self._watch_hook()
         if self._window is None or (window is not None and self._window["window"] != window):
             return {"ok": True}
         if not self._attempts:
