@@ -15,7 +15,7 @@ import time
 from typing import Optional
 
 from certbot_guard import control
-from certbot_guard.run import Run
+from certbot_guard.run import FACTS, Run
 
 # What our processes need to know of certbot's surroundings; everything else stays behind.
 _PASSED_ON = ("APACHE_CONFDIR", "APACHE_ENVVARS", "PATH", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy",
@@ -57,14 +57,16 @@ def under_systemd() -> bool:
 
 def start_settle(run: Run, *options: str) -> subprocess.Popen:
     """Settle this run in a process of its own; it outlives us if we die. What no disk took is handed over to it."""
-    words = command("settle", str(run.directory), *options, *([HANDED_OVER] if run.unwritten else []))
-    child = subprocess.Popen(words, cwd="/", stdin=subprocess.PIPE if run.unwritten else subprocess.DEVNULL,
+    lost = run.unwritten
+    hands_over = lost or not (run.directory / FACTS).is_file()
+    words = command("settle", str(run.directory), *options, *([HANDED_OVER] if hands_over else []))
+    child = subprocess.Popen(words, cwd="/", stdin=subprocess.PIPE if hands_over else subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
                              env=run.facts.get("environment") or surroundings())
     if child.stdin is not None:
         try:
             with child.stdin as stream:
-                stream.write(json.dumps({"facts": run.facts, "events": run.unwritten}).encode())
+                stream.write(json.dumps({"facts": run.facts, "events": lost}).encode())
         except OSError:
             pass  # it has ended; whoever waits for it sees that
     return child

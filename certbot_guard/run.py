@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import time
+from collections import deque
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,6 +33,7 @@ SOCKET = "control"
 # Events written where the run's own disk was full get numbers behind all others: order within a window is kept.
 _OVERFLOW_FIRST = 1_000_000
 _UNWRITTEN_FIRST = 2_000_000
+_OWN_LIMIT = 2_000
 _LINE_LIMIT_BYTES = 256 * 1024
 _EVENTS_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -59,8 +61,8 @@ class Run:
         self.directory = directory
         self.facts = facts
         self._overflow = Path(facts["overflow"]) if facts.get("overflow") else None
-        # What no disk took: known to this process alone, which hands it on to the one that tells people.
-        self.unwritten: list[dict[str, Any]] = []
+        # What this process has recorded: it knows it whatever becomes of the disk, and hands it on.
+        self._own: deque[dict[str, Any]] = deque(maxlen=_OWN_LIMIT)
 
     # -- opening ---------------------------------------------------------------------------------------------
 
@@ -134,14 +136,15 @@ class Run:
             except (OSError, StateError) as second:
                 raise StateError(f"neither {self.directory / EVENTS} nor {self._overflow} can be written: "
                                  f"{second}") from error
+        self._own.append(json.loads(line))
 
     def note(self, kind: str, **fields: Any) -> bool:
-        """Append an event that nothing rests on; say whether it could be written. If not, it is kept in memory."""
+        """Append an event that nothing rests on; say whether it could be written. If not, this process knows it."""
         try:
             self.record(kind, **fields)
             return True
         except StateError:
-            self.unwritten.append(json.loads(_line(kind, fields)))
+            self._own.append(json.loads(_line(kind, fields)))
             return False
 
     @staticmethod
@@ -157,10 +160,29 @@ class Run:
 
     def events(self) -> list[dict[str, Any]]:
         """Every event so far, oldest first; ``n`` is its number. A line torn by a crash is passed over."""
+        found = self._on_disk()
+        lost = self._lost(found)
+        if not lost:
+            return found
+        found += [{**event, "n": _UNWRITTEN_FIRST + number} for number, event in enumerate(lost)]
+        return sorted(found, key=_monotonic) if self.facts.get("boot_id") == boot_id() else found
+
+    @property
+    def unwritten(self) -> list[dict[str, Any]]:
+        """What this process has recorded, and is on no disk, or no more."""
+        return self._lost(self._on_disk())
+
+    def know(self, events: list[dict[str, Any]]) -> None:
+        """Take over what another process could write nowhere."""
+        self._own.extend(events)
+
+    def _on_disk(self) -> list[dict[str, Any]]:
         found = list(_read(self.directory / EVENTS, 0))
-        if self._overflow is not None:
-            found += _read(self._overflow, _OVERFLOW_FIRST)
-        return found + [{**event, "n": _UNWRITTEN_FIRST + number} for number, event in enumerate(self.unwritten)]
+        return found if self._overflow is None else found + list(_read(self._overflow, _OVERFLOW_FIRST))
+
+    def _lost(self, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        there = {(event["kind"], event["at"], event["mono"]) for event in found}
+        return [event for event in self._own if (event["kind"], event["at"], event["mono"]) not in there]
 
     def has(self, kind: str) -> bool:
         return any(event["kind"] == kind for event in self.events())
@@ -178,7 +200,10 @@ class Run:
 
     def held(self, name: str) -> bool:
         """Does some process hold this lock now? Any number may ask at once: a question shares the lock."""
-        descriptor = self._flock(name, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        try:
+            descriptor = self._flock(name, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:  # a lock that is not there any more says nothing about anybody
+            return False
         if descriptor is None:
             return True
         os.close(descriptor)
@@ -255,10 +280,7 @@ def unfinished(bases: list[Path]) -> list[Run]:
 
 
 def _is_abandoned(run: Run) -> bool:
-    try:
-        return not run.certbot_lives() and not run.sentinel_lives()
-    except OSError:  # its locks cannot be used: nobody holds them, and whoever settles it says what is wrong
-        return True
+    return not run.certbot_lives() and not run.sentinel_lives()
 
 
 def unreadable(bases: list[Path]) -> list[Path]:
@@ -301,6 +323,10 @@ def watched_hooks(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(looked.values())
 
 
+def _monotonic(event: dict[str, Any]) -> float:
+    return float(event["mono"])
+
+
 def _line(kind: str, fields: dict[str, Any]) -> bytes:
     event = {"kind": kind, "at": utc_now().isoformat(timespec="milliseconds"), "mono": round(time.monotonic(), 4)}
     event.update(fields)
@@ -334,7 +360,7 @@ def _read(path: Path, first: int) -> Iterator[dict[str, Any]]:
             event = json.loads(line) if line.strip() else None
         except (ValueError, RecursionError):
             continue
-        if isinstance(event, dict) and isinstance(event.get("kind"), str) and "at" in event and "mono" in event:
+        if isinstance(event, dict) and [type(event.get(name)) for name in ("kind", "at", "mono")] == [str, str, float]:
             event["n"] = first + number
             yield event
 

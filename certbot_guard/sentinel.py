@@ -202,7 +202,8 @@ class Sentinel:
                 self._unlock()
                 return {"ok": False, "reason": "the run is over"}
             try:
-                self.run.record("stopping", sync=True, window=window, lineage=lineage, before=before)
+                self.run.record("stopping", sync=True, window=window, lineage=lineage, before=before,
+                                ports=planned["ports"])
             except StateError as error:
                 self._unlock()
                 self.run.note("left-running", window=window, lineage=lineage, reason=str(error), detail="")
@@ -274,9 +275,7 @@ class Sentinel:
 
     def _certbot_holds_port(self) -> bool:
         window = self._window or {}
-        planned = [event for event in self.run.events()
-                   if event["kind"] == "lineage" and event.get("window") == window.get("window")]
-        ports = planned[-1]["ports"] if planned else []
+        ports = window.get("ports") or self._lineage_of(window.get("window")).get("ports") or []
         pid = int(self.run.facts["pid"])
         return any(pid in sockets.listening_pids(port) for port in ports)
 

@@ -65,7 +65,7 @@ def settle(run: Run, server: Optional[IWebServer], deliver: bool = True) -> Outc
         serving = bring_back(run, server)
         _finish_saved(run, server)
     told = tell(run, server, deliver)
-    if serving is not False and not run.has("settled"):
+    if serving is not False and told and not run.has("settled"):
         run.note("settled")
     return Outcome(serving, told)
 
@@ -218,8 +218,9 @@ def _outage_seconds(run: Run, opened: dict[str, Any]) -> float:
 def tell(run: Run, server: Optional[IWebServer], deliver: bool = True, whatever_waits: bool = False) -> bool:
     """What is new and noteworthy in this run is on disk as messages; with ``deliver``, each channel was tried once.
 
-    True: nothing is left to say. A message that could be written nowhere is delivered from memory. Where nothing is
-    new and this run's messages went out once, nothing is tried again, unless ``whatever_waits`` asks for it.
+    True: what there was to say is kept on a disk, or has reached somebody. A message that could be written nowhere is
+    delivered from memory, if at all. Where nothing is new and this run's messages went out once, nothing is tried
+    again, unless ``whatever_waits`` asks for it.
     """
     config = _config_of(run)
     books = _journals(run, config)
@@ -236,11 +237,14 @@ def tell(run: Run, server: Optional[IWebServer], deliver: bool = True, whatever_
             if text is not None:
                 _write(books, text, config, upto)
             _quietly(books[0].record_run, run.facts, events)
+        kept = text is None or books[-1].directory is not None
         new = text is not None or not any(event["kind"] == "told" for event in events)
-        if (deliver and (new or whatever_waits)) or books[-1].directory is None:
-            notify.deliver_outbox(books, config, DELIVERY_DEADLINE_SECONDS)
-            run.note("told", upto=upto)
-        return True
+        if deliver and (new or whatever_waits):
+            tried = notify.deliver_outbox(books, config, DELIVERY_DEADLINE_SECONDS)
+            kept = kept or not tried or any(one.ok for one in tried)
+            if kept:
+                run.note("told", upto=upto)
+        return kept
     finally:
         for book in books:
             book.close()
@@ -266,7 +270,10 @@ def _config_of(run: Run) -> Config:
 def _journals(run: Run, config: Config) -> list:
     """Every state database that opens, the durable one first; where none does, one in memory."""
     found = []
-    for base in statedir.state_directories(config.state_dir):
+    bases = list(statedir.state_directories(config.state_dir))
+    if run.directory.is_dir() and run.directory.parent.parent not in bases:
+        bases.append(run.directory.parent.parent)  # where this run could be recorded, a message can be kept, too
+    for base in bases:
         try:
             book = journals.Journal.open(statedir.secure_directory(base))
         except StateError as error:
@@ -345,6 +352,8 @@ def settle_stale(bases: list[Path], config: Config, deliver: bool = True) -> lis
 def _settle_one(run: Run, deliver: bool) -> str:
     try:
         outcome = settle(run, server_of(run), deliver)
+        if not outcome.told and not deliver:  # no disk keeps the message for later
+            outcome = settle(run, server_of(run))
         problem = launch.start_sentinel(run) if outcome.serving is False else None
     except Exception as error:  # one run that is beyond us must not keep the others from being settled
         return f"it cannot be settled: {type(error).__name__}: {error}"
@@ -383,7 +392,7 @@ def _run_of(arguments: list[str]) -> Run:
         run = Run.load(directory)
     except StateError:
         run = Run(directory, handed["facts"])
-    run.unwritten += handed["events"]
+    run.know(handed["events"])
     return run
 
 
