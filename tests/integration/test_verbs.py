@@ -196,7 +196,6 @@ def test_a_webroot_lineage_needs_no_window_whatever_the_mode(context: Context) -
 BAD_OPTIONS = {"--guard-mode": "stopp", "--guard-max-outage": "5 parsecs"}
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("option", BAD_OPTIONS)
 @pytest.mark.parametrize("verb", ["renew", "certonly"])
 def test_a_bad_option_is_one_clear_sentence_and_apache_is_not_touched(
