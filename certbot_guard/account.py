@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import takewhile
 from typing import Any, Optional
 
 # A message is made when one of these is new; every other kind is context.
@@ -84,6 +85,12 @@ class Account:
     def all(self, *kinds: str) -> list[dict[str, Any]]:
         """Every event of these kinds, news or not."""
         return [event for event in self.events if event["kind"] in kinds]
+
+    def output_of(self, failed_hook: dict[str, Any]) -> list[str]:
+        """What a hook that failed has printed, which certbot logs right after the failure."""
+        later = self.events[self.events.index(failed_hook) + 1:]
+        return [str(event.get("output") or "") for event in takewhile(lambda event: event["kind"] != "hook-failed", later)
+                if event["kind"] == "hook-output"]
 
     @property
     def is_recovery(self) -> bool:

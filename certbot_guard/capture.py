@@ -38,6 +38,7 @@ class Capture(logging.Handler):
         self.pending: list[tuple[str, dict]] = []
         self._context: deque[str] = deque(maxlen=_CONTEXT_LIMIT)
         self._hook: tuple[str, str] = ("", "")
+        self._failed_hook = ""  # what certbot calls a hook that has just failed: its output comes next
         self._broken: Optional[str] = None
 
     def flush_to(self, sink: Callable[[str, dict], Any]) -> None:
@@ -67,11 +68,14 @@ class Capture(logging.Handler):
                 self.challenge_over()
         elif message == "Running %s command: %s":
             self._hook = (str(record.args[0]), record.args[1])  # type: ignore[index]
+            self._failed_hook = ""
             self.ran.add(record.args[1])  # type: ignore[index,arg-type]
         elif record.levelno >= logging.WARNING:
             self._trouble(record, message)
 
     def _shown(self, text: str) -> None:
+        if self._failed_hook and text.startswith(f"{self._failed_hook} ran with output:\n"):
+            self._put("hook-output", output=text.partition("\n")[2][:_TEXT_LIMIT])
         if text.startswith("Processing") and text.rstrip().endswith(".conf"):
             self.processing = text[len("Processing"):].strip()
             self._context.clear()
@@ -84,6 +88,8 @@ class Capture(logging.Handler):
             self._failed(str(arguments[0]), arguments[1])
         elif message.endswith("reported error code %d"):
             self._hook_failed(str(arguments[0]), int(arguments[1]))  # type: ignore[call-overload]
+        elif self._failed_hook and message.endswith(" ran with error output:\n%s"):
+            self._put("hook-output", output=str(arguments[1])[:_TEXT_LIMIT])
         elif record.name == _RENEWAL and record.levelno >= logging.ERROR:
             self._renewal_error(record, message, arguments)
         elif record.name == _EXIT and record.levelno >= logging.ERROR:
@@ -100,6 +106,7 @@ class Capture(logging.Handler):
 
     def _hook_failed(self, name: str, code: int) -> None:
         kind, command = self._hook
+        self._failed_hook = name
         # what certbot shows is "Hook 'pre-hook'" (1.12: "pre-hook command")
         self._put("hook-failed", hook=kind or name, code=code, command=getattr(command, "own", str(command)))
 

@@ -234,7 +234,7 @@ def _hooks(found: Account) -> list[str]:
         command = line(event.get("command"), 200)
         said.append(f"The {line(event.get('hook'), 60)} failed with exit code {line(event.get('code'), 12)}"
                     + (f": {command}" if command else ""))
-        said += _quoted(event.get("output"), 300, 5)
+        said += _quoted("\n".join(found.output_of(event)), 300, 5)
     return said + _and_more(found.new("hook-failed"), 10)
 
 

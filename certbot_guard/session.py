@@ -33,6 +33,7 @@ _CLOSE_PATIENCE_SECONDS = 120.0
 # Authenticators that answer through the running web server, or need none: stopping it would not help them.
 _NEED_APACHE_UP = ("webroot", "apache", "nginx")
 GIVE_UP_SIGNAL = signal.SIGUSR2
+_DEPLOY_ENVIRONMENT = ("RENEWED_DOMAINS", "RENEWED_LINEAGE")
 
 
 class Session:
@@ -52,6 +53,7 @@ class Session:
         self._window_lineage = ""
         self.lineage = ""
         self._own_installer: Optional[Any] = None
+        self._without_deploy_hook: Optional[dict[str, Optional[str]]] = None
         self._certbot_config_dir = Path("/etc/letsencrypt")
 
     # -- prepare() -------------------------------------------------------------------------------------------
@@ -233,6 +235,7 @@ class Session:
         if hookset.in_directory(config, own["deploy_hook"], config.renewal_deploy_hooks_dir):
             chained["deploy_hook"] = None
         self._keep_installer(config, facts["lineage"])
+        self._without_deploy_hook = None
         self._note("lineage", number=self._number, window=self._number if stop else None, needs_stop=stop,
                    own_hooks=chained, **facts)
         self._window, self._window_lineage = (self._number if stop else None), facts["lineage"]
@@ -245,9 +248,11 @@ class Session:
 
         # One post hook for the whole run, unless the user has one: certbot runs each distinct command once.
         post = hook("post", "post_hook") if own["post_hook"] else launch.hook_command("post", self.run, None)
-        if _directory_hooks(config):
+        if _directory_hooks(config, "pre"):
             # They run before our hook does, and may themselves stop the web server.
             control.ask(self.run, {"do": "look", "window": self._number}, _CLOSE_PATIENCE_SECONDS)
+        if not own["deploy_hook"] and not _directory_hooks(config, "deploy"):
+            self._without_deploy_hook = {name: os.environ.get(name) for name in _DEPLOY_ENVIRONMENT}
         hookset.register(config, hook("pre", "pre_hook"), hook("deploy", "deploy_hook"), post)
 
     def _keep_installer(self, config: Any, lineage: str) -> None:
@@ -300,6 +305,8 @@ class Session:
 
     def deployed(self, lineage: str) -> None:
         """A new certificate of this lineage is on disk."""
+        for name, value in (self._without_deploy_hook or {}).items():
+            _restore(name, value)
         self.lineage = lineage
         expires = lineages.not_after(self._config_dir(), lineage)
         self._note("deployed", lineage=lineage, not_after=expires.isoformat() if expires else None)
@@ -420,11 +427,20 @@ def _facts(verb: str, said: invocation.Invocation, config_dir: Path, logs_dir: P
             "guard_config": os.path.abspath(guard_config), "environment": launch.surroundings()}
 
 
-def _directory_hooks(config: Any) -> bool:
+def _directory_hooks(config: Any, stage: str) -> bool:
     try:
-        return bool(getattr(config, "directory_hooks", False) and os.listdir(config.renewal_pre_hooks_dir))
+        return bool(getattr(config, "directory_hooks", False)
+                    and os.listdir(getattr(config, f"renewal_{stage}_hooks_dir")))
     except OSError:
         return False
+
+
+def _restore(name: str, value: Optional[str]) -> None:
+    """certbot leaves in its environment what it tells a deploy hook; ours must not show later, in a hook of the user's."""
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 def _option(config: Any, name: str) -> Optional[str]:
