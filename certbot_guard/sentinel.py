@@ -335,12 +335,17 @@ class Sentinel:
         """Apache answered once; a late death shows now. It is brought back as if the window had never ended."""
         if self._window is not None or self.server.serving(self._last["before"]):
             return
-        if not self.server.look()["serving"]:
-            self.run.note("stopping", window=self._last["window"], lineage=self._last["lineage"],
-                          before=self._last["before"], again=True)
-            self._window = self._last
-            with self.run.step():
-                self._end_window("second look")
+        self._server_lock = serverlock.take(self.server.identity, 0.0)
+        if self._server_lock is None:
+            return  # stopped for another run's challenge, and that run brings it back
+        if self.server.look()["serving"]:
+            self._unlock()
+            return
+        self.run.note("stopping", window=self._last["window"], lineage=self._last["lineage"],
+                      before=self._last["before"], again=True)
+        self._window = self._last
+        with self.run.step():
+            self._end_window("second look")
 
     def _give_up_at(self, opened: dict[str, Any]) -> float:
         """So early before max_outage that giving up, and Apache's start, are over by then."""

@@ -6,8 +6,9 @@ import fcntl
 import hashlib
 import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Iterator, Optional
 
 from certbot_guard import statedir
 from certbot_guard.errors import StateError
@@ -42,3 +43,18 @@ def take(identity: str, patience_seconds: float, give_up: Callable[[], bool] = l
                 os.close(descriptor)
                 return None
             time.sleep(0.05)
+
+
+@contextmanager
+def unless_taken(identity: str) -> Iterator[bool]:
+    """Hold the lock if it is free. Yields False if another has it: a server that is down then is that run's business."""
+    try:
+        lock = take(identity, 0.0)
+    except StateError:  # nobody can hold it, then
+        yield True
+        return
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            os.close(lock)

@@ -17,7 +17,7 @@ from typing import Any, Iterable, Optional
 
 from certbot_guard import config as configuration
 from certbot_guard import journal as journals
-from certbot_guard import launch, lineages, message, notify, servers, statedir
+from certbot_guard import launch, lineages, message, notify, serverlock, servers, statedir
 from certbot_guard.config import Config, ServerConfig
 from certbot_guard.errors import LeftDownError, RefusedError, ServerError, StateError
 from certbot_guard.interfaces import IWebServer
@@ -137,10 +137,14 @@ def bring_back(run: Run, server: Optional[IWebServer]) -> Optional[bool]:
 
 def open_windows_of_hooks(run: Run, server: Optional[IWebServer]) -> list[dict[str, Any]]:
     """A pre hook of the user's stopped the server, and ours did not come to say so: those are windows all the same."""
-    for looked in watched_hooks(run.events()) if server is not None else ():
-        if went_down(server, looked["before"]):
-            run.note("stopping", window=looked["window"], lineage=looked["lineage"], before=looked["before"],
-                     by="pre hook")
+    watched = watched_hooks(run.events())
+    if server is None or not watched:
+        return []
+    with serverlock.unless_taken(server.identity) as free:
+        for looked in watched if free else ():
+            if went_down(server, looked["before"]):
+                run.note("stopping", window=looked["window"], lineage=looked["lineage"], before=looked["before"],
+                         by="pre hook")
     return open_windows(run.events())
 
 
@@ -184,6 +188,11 @@ def start_anyway(run: Run, server: Optional[IWebServer]) -> Optional[bool]:
     """``start = always``: at its end a run starts a server that was found down. Otherwise it is left as found."""
     if server is None or (run.facts.get("server") or {}).get("start") != "always" or run.facts.get("report_only"):
         return None
+    with serverlock.unless_taken(server.identity) as free:
+        return _start_found_down(run, server) if free else None
+
+
+def _start_found_down(run: Run, server: IWebServer) -> bool:
     try:
         if server.look()["serving"]:
             return True
@@ -295,10 +304,12 @@ def _serving(run: Run, server: Optional[IWebServer]) -> Optional[bool]:
         return None
     stopped = [event for event in run.events() if event["kind"] == "stopping"]
     try:
-        if stopped:
-            return server.serving(stopped[-1]["before"])
-        # Who is not root does not see that the sockets are Apache's.
-        return bool(server.look()["serving"]) or (False if os.geteuid() == 0 else None)
+        serving = server.serving(stopped[-1]["before"]) if stopped else bool(server.look()["serving"])
+        if serving or open_windows(run.events()):
+            return serving
+        with serverlock.unless_taken(server.identity) as free:
+            # Another run has it stopped for a challenge; or who is not root does not see that the sockets are Apache's.
+            return False if free and (stopped or os.geteuid() == 0) else None
     except Exception:
         return None
 

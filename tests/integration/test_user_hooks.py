@@ -50,7 +50,7 @@ def control_script(context: Context) -> None:
 class Scenario:
     """``directory``: executables in renewal-hooks/, by their place.
 
-    ``switch`` is the lineage in whose finalize an Apache that nobody guards is stopped (``starts``: or started), since
+    ``switch`` is the lineage in whose finalize an Apache nobody guards is stopped (``starts``: or started), since
     webroot needs it and standalone needs its port.
     """
 
@@ -162,7 +162,7 @@ def test_hooks_run_as_certbot_alone_runs_them_and_stay_in_the_file(context: Cont
 
 
 def uninstalled(context: Context) -> dict[str, Optional[str]]:
-    """The environment of a Python without certbot-guard: a package of its name that has no entry point comes first on the
+    """The environment of a Python without certbot-guard: a package of its name without an entry point comes first on the
     path, and cannot be imported."""
     packages = context.directory / "without-guard"
     information = packages / "certbot_guard-0.dist-info"
