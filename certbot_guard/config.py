@@ -70,6 +70,7 @@ class Channel:
     url: str = field(repr=False)
     events: frozenset[str] = frozenset(options.EVENTS) - {"success"}
     min_severity: str = "info"
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def _channels(ini: IniFile) -> tuple[tuple[Channel, ...], tuple[Path, ...]]:
             ini.wrong(entry, "an Apprise URL without quotes, such as mailtos://user:password@smtp.example.com"
                       "?to=you@example.com" + (f"; did you mean '{near}'?" if near else ""))
         else:
-            channels[entry.key] = Channel(entry.key, entry.value)
+            channels[entry.key] = Channel(entry.key, entry.value, line=entry.line)
     broken = {entry.key for entry in ini.of_section("notify")} - set(channels)
     for section in [name for name in ini.sections if name.startswith("channel ")]:
         name = section[len("channel "):]

@@ -43,7 +43,7 @@ def read(arguments: list[str]) -> Invocation:
         verb=next((word for word in arguments if word in _VERBS), None),
         config_dir=config_dir, logs_dir=Path(os.path.abspath(str(chosen["logs-dir"]))),
         guard_config=Path(os.path.abspath(named)) if named else config_dir / "guard.ini",
-        dry_run="--dry-run" in arguments or "--test-cert" in arguments and "--dry-run" in arguments)
+        dry_run="--dry-run" in arguments)
 
 
 def masked(arguments: list[str]) -> list[str]:

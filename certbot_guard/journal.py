@@ -53,15 +53,21 @@ class Waiting:
 
 
 class Journal:
-    """One state database, open. Every method raises :class:`StateError` when the disk does not let it write."""
+    """One state database, open. Every method raises :class:`StateError` when the disk does not let it write.
 
-    def __init__(self, directory: Optional[Path], database: sqlite3.Connection, damaged: Optional[Path]) -> None:
+    :ivar settings: names the file whose channels are meant. Two such files may share a state directory, and each have
+        a channel ``mail``: messages are added for this one, and only those are seen to wait.
+    """
+
+    def __init__(self, directory: Optional[Path], database: sqlite3.Connection, damaged: Optional[Path],
+                 settings: str = "") -> None:
         self.directory = directory
         self.damaged = damaged
         self._database = database
+        self.settings = settings
 
     @classmethod
-    def open(cls, directory: Path) -> "Journal":
+    def open(cls, directory: Path, settings: str = "") -> "Journal":
         """The database of this state directory, made if there is none. A damaged one is set aside (``damaged``).
 
         :raises JournalError: it was written by a newer version (not a byte of it is touched), or cannot be used.
@@ -78,7 +84,7 @@ class Journal:
                         database = schema.open_or_none(path, BUSY_SECONDS)
             if database is None:
                 raise JournalError(f"{path} cannot be used: a new one is damaged at once")
-        return cls(directory, database, damaged)
+        return cls(directory, database, damaged, settings)
 
     @classmethod
     def in_memory(cls) -> "Journal":
@@ -102,9 +108,9 @@ class Journal:
         """The message waits for each channel, and the run is told up to that event. Again: nothing changes."""
         now = _stamp(datetime.now(timezone.utc))
         with self._transaction() as run:
-            run("INSERT OR IGNORE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?)", (
+            run("INSERT OR IGNORE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (
                 message.id, message.run, message.event, message.severity, _storable(message.title),
-                _storable(message.body), now))
+                _storable(message.body), now, self.settings))
             for channel in channels:
                 run("INSERT OR IGNORE INTO outbox (message, channel, state) VALUES (?, ?, 'pending')",
                     (message.id, channel))
@@ -114,7 +120,14 @@ class Journal:
 
     def channels_waiting(self) -> list[str]:
         """The channels that still have something to get."""
-        rows = self._read("SELECT DISTINCT channel FROM outbox WHERE state != 'sent' ORDER BY channel")
+        rows = self._read("SELECT DISTINCT o.channel FROM outbox o JOIN messages m ON m.id = o.message"
+                          " WHERE o.state != 'sent' AND m.settings = ? ORDER BY o.channel", (self.settings,))
+        return [row[0] for row in rows]
+
+    def settings_waiting(self) -> list[str]:
+        """The settings files for whose channels something waits here."""
+        rows = self._read("SELECT DISTINCT m.settings FROM outbox o JOIN messages m ON m.id = o.message"
+                          " WHERE o.state != 'sent' ORDER BY m.settings")
         return [row[0] for row in rows]
 
     def waiting(self, channel: str) -> list[Waiting]:
@@ -122,7 +135,7 @@ class Journal:
         rows = self._read(
             "SELECT m.id, m.run, m.event, m.severity, m.title, m.body, m.created, o.state, o.doubt, o.attempts, o.done"
             " FROM outbox o JOIN messages m ON m.id = o.message WHERE o.channel = ? AND o.state != 'sent'"
-            " ORDER BY m.created, m.rowid", (channel,))
+            " AND m.settings = ? ORDER BY m.created, m.rowid", (channel, self.settings))
         return [Waiting(channel, Message(*row[:6]), row[7] == "sending" or bool(row[8]),
                         datetime.fromisoformat(row[6]), row[9], tuple(json.loads(row[10]))) for row in rows]
 

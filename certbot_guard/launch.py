@@ -19,7 +19,8 @@ from certbot_guard.run import FACTS, Run
 
 # What our processes need to know of certbot's surroundings; everything else stays behind.
 _PASSED_ON = ("APACHE_CONFDIR", "APACHE_ENVVARS", "PATH", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy",
-              "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+              "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+              "CURL_CA_BUNDLE", "TZ")
 # settle reads from its standard input what could not be written to the run's directory.
 HANDED_OVER = "--handed-over"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -15,7 +15,7 @@ KEEP_DAMAGED = 3
 
 _TABLES = """
 CREATE TABLE messages (id TEXT PRIMARY KEY, run TEXT NOT NULL, event TEXT NOT NULL, severity TEXT NOT NULL,
-                       title TEXT NOT NULL, body TEXT NOT NULL, created TEXT NOT NULL);
+                       title TEXT NOT NULL, body TEXT NOT NULL, created TEXT NOT NULL, settings TEXT NOT NULL);
 CREATE TABLE outbox (message TEXT NOT NULL REFERENCES messages (id), channel TEXT NOT NULL,
                      state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'sent')),
                      doubt INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -284,7 +285,7 @@ def _journals(run: Run, config: Config) -> list:
         bases.append(run.directory.parent.parent)  # where this run could be recorded, a message can be kept, too
     for base in bases:
         try:
-            book = journals.Journal.open(statedir.secure_directory(base))
+            book = journals.Journal.open(statedir.secure_directory(base), str(config.path))
         except StateError as error:
             _guard_error(run, "state database", str(error))
             continue
@@ -328,20 +329,21 @@ def _quietly(action: Any, *arguments: Any) -> None:
         pass
 
 
-def deliver_waiting(config: Config, bases: list[Path]) -> None:
-    """Try once more what earlier runs could not deliver."""
-    books = []
-    for base in bases:
-        if (base / journals.FILE).exists():
+def deliver_waiting(bases: list[Path]) -> None:
+    """Try once more what earlier runs could not deliver, each message through the settings it was written for."""
+    books, waiting = [], set()
+    with ExitStack() as held:
+        for base in bases:
             try:
-                books.append(journals.Journal.open(base))
+                if (base / journals.FILE).exists():
+                    books.append(held.enter_context(closing(journals.Journal.open(base))))
+                    waiting.update(books[-1].settings_waiting())
             except StateError:
                 continue
-    try:
-        notify.deliver_outbox(books, config, DELIVERY_DEADLINE_SECONDS)
-    finally:
-        for book in books:
-            book.close()
+        for settings in sorted(waiting):
+            for book in books:
+                book.settings = settings
+            notify.deliver_outbox(books, configuration.load(Path(settings)), DELIVERY_DEADLINE_SECONDS)
 
 
 # -- stale runs --------------------------------------------------------------------------------------------------

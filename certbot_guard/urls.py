@@ -25,11 +25,11 @@ def check_urls(config: "Config") -> tuple[Problem, ...]:
         for channel in config.channels:
             reason = _refusal(channel.url)
             if reason:
-                found.append(f"the channel '{channel.name}' cannot be used: {reason}")
+                found.append(f", line {channel.line}: the channel '{channel.name}' cannot be used: {reason}")
         for path in config.apprise_configs:
             if not _holds_services(path):
-                found.append(f"apprise_config: there is no URL in {path} that Apprise accepts")
-    return tuple(Problem("notify", f"{config.path}: {text}" + ("" if text.endswith(("?", ".")) else "."))
+                found.append(f": apprise_config: there is no URL in {path} that Apprise accepts")
+    return tuple(Problem("notify", f"{config.path}{text}" + ("" if text.endswith(("?", ".")) else "."))
                  for text in found)
 
 

@@ -29,7 +29,7 @@ def recover(config_path: Path, quiet: bool, no_deliver: bool) -> None:
     found = settle.settle_stale(bases, settings, deliver=not no_deliver)
     settle.forget_old(bases)
     if not no_deliver:
-        settle.deliver_waiting(settings, bases)
+        settle.deliver_waiting(bases)
     found += [(run, settle.STILL_DOWN) for run in _at_work(bases) if run.id not in {known.id for known, _ in found}]
     for run, problem in found:
         click.echo(f"run {run.id}: {problem or 'settled'}")

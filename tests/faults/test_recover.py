@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -19,9 +20,10 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from tests.support import processes
-from tests.support.certbot import Certbot
+from tests.support.certbot import Certbot, program
 from tests.support.context import Context, wait_for
-from tests.support.faulty_ca import Fault
+from tests.support.faulty_ca import STORY_503, Fault
+from tests.support.ports import free_port
 
 NAME = "one.guard.test"
 
@@ -393,6 +395,22 @@ def test_recover_where_there_never_was_a_run_makes_no_state(context: Context) ->
     done = context.guard("recover")
     assert (done.returncode, done.output) == (0, "Nothing was unfinished.\n")
     assert not context.state.exists()
+
+
+def test_recover_delivers_what_waits_through_the_settings_it_was_written_for(context: Context) -> None:
+    context.guarded_site(NAME)
+    theirs = context.ini.with_name("theirs.ini")
+    shutil.copy2(context.ini, theirs)
+    context.guard_ini(channels={"mail": f"json://127.0.0.1:{free_port()}/"})
+    context.ca.answer("directory", STORY_503)
+    assert context.renew().returncode == 1  # waits for the channel "mail" of guard.ini, which is down
+    context.wait_settled()
+    for ini in (context.ini, theirs):  # theirs has a channel of that name, too
+        done = context._run([str(program("certbot-guard")), "--config", str(ini), "recover"], False, None, "/", True, 60)
+        assert done.returncode == 0 and not context.mailbox.messages
+    context.guard_ini()
+    context._run([str(program("certbot-guard")), "--config", str(theirs), "recover"], True, None, "/", True, 60)
+    assert NAME in context.mailbox.stays_at(1, seconds=0.3)[0].subject
 
 
 @pytest.mark.core

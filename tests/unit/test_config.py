@@ -520,7 +520,7 @@ def test_apprise_accepts_good_urls(check):
 
 def test_an_unknown_service_is_named_with_the_nearest(check, ini):
     assert check(f"slak://{SECRET}/T1JJ3T3L2/A1BRTD4JD") == [
-        f"{ini}: the channel 'channel0' cannot be used: Apprise knows no service 'slak://'; did you mean 'slack://'?"]
+        f"{ini}, line 2: the channel 'channel0' cannot be used: Apprise knows no service 'slak://'; did you mean 'slack://'?"]
 
 
 @pytest.mark.parametrize("url", [

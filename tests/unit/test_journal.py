@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,15 @@ def test_a_message_waits_for_each_channel_oldest_first(book: Journal) -> None:
     assert waiting(book) == ["r1-2", "r1-1"] and waiting(book, "hook") == ["r1-2"]
     assert book.channels_waiting() == ["hook", "mail"]
     assert book.waiting("mail")[0].message == message(2)
+
+
+def test_channels_of_two_settings_files_are_not_taken_for_one_another(tmp_path: Path) -> None:
+    with closing(Journal.open(tmp_path, "/a/guard.ini")) as ours, closing(Journal.open(tmp_path, "/b/guard.ini")) as theirs:
+        ours.add(message(1), ["mail"], 1)
+        theirs.add(message(2), ["mail", "hook"], 2)
+        assert waiting(ours) == ["r1-1"] and ours.channels_waiting() == ["mail"]
+        assert waiting(theirs) == ["r1-2"] and theirs.channels_waiting() == ["hook", "mail"]
+        assert ours.settings_waiting() == ["/a/guard.ini", "/b/guard.ini"]
 
 
 def test_adding_again_changes_nothing(book: Journal) -> None:
