@@ -413,10 +413,10 @@ class Sentinel:
 def main(arguments: list[str]) -> int:
     run = Run.load(Path(arguments[0]))
     launch.adopt_surroundings(run)
-    server = settle.server_of(run)
-    if server is None:
-        print("the web server of this run cannot be found", file=sys.stderr)
-        return 1
+    while (server := settle.server_of(run)) is None:  # its package may be in the middle of an upgrade
+        if not open_windows(run.events()):
+            return 0
+        time.sleep(RETRY_SECONDS[-1])
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a terminal's Ctrl-C is for certbot
     Sentinel(run, server).watch()
