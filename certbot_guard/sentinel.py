@@ -100,7 +100,7 @@ class Sentinel:
         windows = open_windows(self.run.events())
         if windows:
             self._window = windows[-1]
-            self._server_lock = serverlock.take(self.server.identity, 0.0)
+            self._lock_if_free()
             if self.run.certbot_lives():
                 self._due["overdue"] = self._give_up_at(self._window)
         elif watched_hooks(self.run.events()):
@@ -158,9 +158,17 @@ class Sentinel:
             self._due["hook"] = time.monotonic() + HOOK_SECONDS
             return
         self._window = windows[-1]
-        self._server_lock = serverlock.take(self.server.identity, 0.0)
+        self._lock_if_free()
         self._attempts = self._overdue_step = 0
         self._due["overdue"] = self._give_up_at(self._window)
+
+    def _lock_if_free(self) -> bool:
+        """Hold the server's lock. False: another run holds it, whose business the server is now."""
+        try:
+            self._server_lock = serverlock.take(self.server.identity, 0.0)
+        except StateError:
+            return True  # where it cannot be held, nobody holds it
+        return self._server_lock is not None
 
     # -- windows ---------------------------------------------------------------------------------------------
 
@@ -335,8 +343,7 @@ class Sentinel:
         """Apache answered once; a late death shows now. It is brought back as if the window had never ended."""
         if self._window is not None or self.server.serving(self._last["before"]):
             return
-        self._server_lock = serverlock.take(self.server.identity, 0.0)
-        if self._server_lock is None:
+        if not self._lock_if_free():
             return  # stopped for another run's challenge, and that run brings it back
         if self.server.look()["serving"]:
             self._unlock()

@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 import pytest
 
-from tests.support.certbot import Certbot, Home, program
+from tests.support.certbot import Certbot, program
 from tests.support.context import Context
 from tests.support.mailbox import Mail
 
@@ -388,8 +388,7 @@ def test_with_no_usable_database_at_all_and_the_channel_down_the_next_recover_te
 
 def _home_on_a_small_disk(context: Context) -> Path:
     disk = mount(context, context.directory / "small", "2m")
-    context.home = Home(disk, context.ca.directory_url, context.world.http_port, context.authority)
-    context.home.take_account_and_form(context.world.home, "form.guard.test")
+    context.home = context.new_home(str(disk))
     context.ini = context.home.config / "guard.ini"
     return disk
 

@@ -16,6 +16,7 @@ from configobj import ConfigObj
 from cryptography import x509
 
 from tests.support import processes
+from tests.support.account import register
 from tests.support.authority import Authority
 
 KINDS = ("cert", "privkey", "chain", "fullchain")
@@ -46,11 +47,14 @@ class Home:
                 "--server", self.server, "--http-01-port", str(self.http_port), "--non-interactive",
                 "--no-random-sleep-on-renew"]
 
-    def take_account_and_form(self, other: "Home", name: str) -> None:
-        """Use the account of ``other``, and the renewal configuration of its lineage ``name`` as the form of ours."""
-        shutil.copytree(other.config / "accounts", self.config / "accounts")
+    def take_form(self, other: "Home", name: str, ca_bundle: Path) -> None:
+        """Have an account, and the renewal configuration of a lineage ``name`` of ``other`` as the form of ours.
+
+        The account is a new one: Pebble, told to reuse no authorization of an account, does once in a hundred times
+        (2.10, ``rand.Intn(100) > percent``), and then there is no challenge.
+        """
         self._template = (other.config / "renewal" / f"{name}.conf").read_text()
-        self._account = str(ConfigObj(self._template.splitlines())["renewalparams"]["account"])
+        self._account = register(self.server, ca_bundle, self.config / "accounts")
 
     def use_server(self, url: str) -> None:
         """Talk to another ACME server, with an account there: a name that does not resolve, say."""

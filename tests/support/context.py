@@ -102,9 +102,10 @@ class Context:
     # -- before the run ------------------------------------------------------------------------------------------
 
     def new_home(self, name: str) -> Home:
-        """Another set of certbot's directories, with the same account."""
+        """Another set of certbot's directories, with an account of its own."""
         home = Home(self.directory / name, self.ca.directory_url, self.world.http_port, self.authority)
-        home.take_account_and_form(self.world.home, "form.guard.test")
+        home.take_form(self.world.home, "form.guard.test", self.ca.ca_bundle)
+        self.ca.forget()
         return home
 
     def obtain(self, name: str, domains: Optional[Sequence[str]] = None, home: Optional[Home] = None,

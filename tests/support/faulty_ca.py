@@ -264,6 +264,11 @@ class FaultyCA:
             self._untrusted = _tls(*Authority("stranger").write(self.pebble.directory, "stranger", ["127.0.0.1"]))
         self._use_untrusted = True
 
+    def forget(self) -> None:
+        """The request log is empty."""
+        with self._changed:
+            self.requests = []
+
     def clear(self) -> None:
         """No fault is left, nothing is held, and the request log is empty."""
         with self._changed:

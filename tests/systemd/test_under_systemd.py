@@ -27,6 +27,8 @@ def _inside() -> list[str]:
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Path]:
+    if any(str(path).startswith(("/tmp/", "/run/", "/dev/")) for path in (CHECKOUT, sys.prefix)):
+        pytest.skip("the checkout or its environment is below /tmp, /run or /dev, which are empty in the box")
     directory = Path(tempfile.mkdtemp(prefix="guard-box-", dir="/var/lib"))
     done = subprocess.run([str(BOX), "start", str(directory)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, timeout=120, check=False)

@@ -31,7 +31,7 @@ def test_a_live_process_is_known_by_its_start_time(sleeper: subprocess.Popen) ->
     assert started and processes.alive(sleeper.pid, started) and not processes.alive(sleeper.pid, started + 1)
     assert processes.parent(sleeper.pid) == os.getpid() and sleeper.pid in processes.children(os.getpid())
     assert processes.arguments(sleeper.pid) == ["sleep", "60"]
-    assert processes.describe(sleeper.pid).endswith(f"(pid {sleeper.pid})")
+    assert processes.describe(sleeper.pid).endswith(f"pid {sleeper.pid})")
     assert processes.shares_our_world(sleeper.pid)
 
 
