@@ -56,7 +56,7 @@ class ServerConfig:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "ServerConfig":
+    def from_json(cls, data: dict[str, Any]) -> ServerConfig:
         known = {one.name for one in fields(cls)}
         kept = {name: value for name, value in data.items() if name in known}
         return cls(**{**kept, "listen": tuple(kept.get("listen") or ())})
@@ -87,7 +87,7 @@ class Config:
     certbot_config_dirs: tuple[Path, ...] = ()
     problems: tuple[Problem, ...] = ()
 
-    def with_overrides(self, mode: Optional[str] = None, max_outage: Optional[str] = None) -> "Config":
+    def with_overrides(self, mode: Optional[str] = None, max_outage: Optional[str] = None) -> Config:
         """The same, with what certbot's command line says. :raises GuardError: a value is not usable."""
         server = self.server
         try:

@@ -50,7 +50,7 @@ def main() -> int:
     return 0
 
 
-def _fork(channel: dict[str, Any], services: Optional["_Services"], deadline_seconds: float) -> int:
+def _fork(channel: dict[str, Any], services: Optional[_Services], deadline_seconds: float) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -64,7 +64,7 @@ def _fork(channel: dict[str, Any], services: Optional["_Services"], deadline_sec
         os._exit(0)
 
 
-def _send_all(channel: dict[str, Any], services: Optional["_Services"]) -> None:
+def _send_all(channel: dict[str, Any], services: Optional[_Services]) -> None:
     """Every message of one channel, oldest first; after a failure the rest waits for another day, in order."""
     for message in channel["messages"]:
         _write(channel, message, None)
@@ -85,7 +85,7 @@ def _write(channel: dict[str, Any], message: dict[str, Any], ok: Optional[bool],
     os.write(1, b"\n" + json.dumps(row).encode() + b"\n")
 
 
-def _send(channel: dict[str, Any], message: dict[str, Any], services: Optional["_Services"], done: set[str]) -> str:
+def _send(channel: dict[str, Any], message: dict[str, Any], services: Optional[_Services], done: set[str]) -> str:
     """Why it did not go out, or an empty string. ``done`` gains each of the channel's services that has it."""
     if channel.get("problem"):
         return text.line(channel["problem"], _REASON_LIMIT)
@@ -176,8 +176,9 @@ class _Services:
 
 def refusal(url: str) -> str:
     """Why Apprise would not accept this URL, without quoting it; empty if it does. For the command that checks settings."""
-    import apprise
     from difflib import get_close_matches
+
+    import apprise
 
     schema = url.partition("://")[0].lower()
     known = sorted({name for service in apprise.Apprise().details()["schemas"]

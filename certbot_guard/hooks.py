@@ -6,7 +6,6 @@ certbot reports it; ours is never the reason for one.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path

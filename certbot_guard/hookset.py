@@ -25,7 +25,7 @@ class AndGuard(str):
 
     own: str
 
-    def __new__(cls, command: str, own: str) -> "AndGuard":
+    def __new__(cls, command: str, own: str) -> AndGuard:
         made = super().__new__(cls, command)
         made.own = own
         return made
@@ -40,7 +40,7 @@ class AndGuard(str):
     def __hash__(self) -> int:
         return hash(self.own)
 
-    def __deepcopy__(self, _memo: Any) -> "AndGuard":
+    def __deepcopy__(self, _memo: Any) -> AndGuard:
         return self
 
     def __getnewargs__(self) -> tuple[str, str]:

@@ -10,9 +10,7 @@ The file keeps SQLite's rollback journal (no WAL): one file to copy, and nothing
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +20,7 @@ from typing import Any, Optional
 
 from certbot_guard import lease as leases
 from certbot_guard import schema
-from certbot_guard.errors import JournalError, StateError
-from certbot_guard.lease import Lease
+from certbot_guard.errors import JournalError
 from certbot_guard.message import Message
 
 FILE = "journal.db"
@@ -67,7 +64,7 @@ class Journal:
         self.settings = settings
 
     @classmethod
-    def open(cls, directory: Path, settings: str = "") -> "Journal":
+    def open(cls, directory: Path, settings: str = "") -> Journal:
         """The database of this state directory, made if there is none. A damaged one is set aside (``damaged``).
 
         :raises JournalError: it was written by a newer version (not a byte of it is touched), or cannot be used.
@@ -87,7 +84,7 @@ class Journal:
         return cls(directory, database, damaged, settings)
 
     @classmethod
-    def in_memory(cls) -> "Journal":
+    def in_memory(cls) -> Journal:
         """A database that lives as long as this process: where no disk can be written, people are told all the same."""
         return cls(None, schema.create(sqlite3.connect(":memory:", isolation_level=None)), None)
 

@@ -45,7 +45,7 @@ class OutcomeFile:
         self.path = path
 
     @classmethod
-    def create(cls, directory: Optional[Path]) -> "OutcomeFile":
+    def create(cls, directory: Optional[Path]) -> OutcomeFile:
         """A new one in a state directory, or nowhere to be found again if it cannot be made there."""
         if directory is not None:
             try:

@@ -67,7 +67,7 @@ class Run:
     # -- opening ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, bases: list[Path], facts: dict[str, Any]) -> "Run":
+    def create(cls, bases: list[Path], facts: dict[str, Any]) -> Run:
         """Record a new run under the first of ``bases`` (state directories) that can be written.
 
         The last one also takes the events that no longer fit where the run lives.
@@ -96,12 +96,12 @@ class Run:
         raise StateError(f"no run can be recorded: {reason}") from reason
 
     @classmethod
-    def nowhere(cls, facts: dict[str, Any]) -> "Run":
+    def nowhere(cls, facts: dict[str, Any]) -> Run:
         """A run that no disk takes: its events are this process's, until it hands them over."""
         return cls(Path("/nonexistent") / facts["id"], facts)
 
     @classmethod
-    def load(cls, directory: Path) -> "Run":
+    def load(cls, directory: Path) -> Run:
         """:raises StateError: there is no readable record in ``directory``."""
         try:
             facts = json.loads((directory / FACTS).read_text("utf-8"))

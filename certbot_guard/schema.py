@@ -100,7 +100,7 @@ def _checked(database: sqlite3.Connection) -> Optional[sqlite3.Connection]:
         create(database)
     version = database.execute("PRAGMA user_version").fetchone()[0]
     sound = database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-    if sound and version == VERSION and _NAMES <= _tables(database):
+    if sound and version == VERSION and _tables(database) >= _NAMES:
         return database
     database.close()
     return None

@@ -23,8 +23,7 @@ from certbot_guard import config as configuration
 from certbot_guard.capture import Capture
 from certbot_guard.errors import GuardError, ServerError, StateError
 from certbot_guard.interfaces import IWebServer
-from certbot_guard.run import (CERTBOT_LOCK, Run, boot_id, new_id, open_windows, unfinished, unreadable,
-                               utc_now)
+from certbot_guard.run import CERTBOT_LOCK, Run, boot_id, new_id, open_windows, unfinished, unreadable, utc_now
 from certbot_guard.servers import processes, sockets
 
 logger = logging.getLogger(__name__)

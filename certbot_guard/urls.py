@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from certbot_guard.config import Config
 
 
-def check_urls(config: "Config") -> tuple[Problem, ...]:
+def check_urls(config: Config) -> tuple[Problem, ...]:
     """A problem for each channel, and each Apprise configuration file, that Apprise does not accept.
 
     No URL, and no part of one, is in a problem or reaches a log.

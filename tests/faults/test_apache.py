@@ -173,7 +173,7 @@ while time.monotonic() < deadline:
 """
 
 
-def _stranger(context: Context, port: int) -> "subprocess.Popen[str]":
+def _stranger(context: Context, port: int) -> subprocess.Popen[str]:
     """A program ``greedy-proxy`` that takes the port as soon as it can. Not marked as the test's: ended here."""
     program = Path(context.directory, "bin", "greedy-proxy")
     program.write_text(f"#!{sys.executable}\n{_STRANGER}")
@@ -216,7 +216,7 @@ def test_a_stranger_who_took_the_port_meanwhile_is_named_and_apache_serves_when_
     said(context, 2)
 
 
-def _listens(port: int, strangers: "list[subprocess.Popen[str]]") -> bool:
+def _listens(port: int, strangers: list[subprocess.Popen[str]]) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

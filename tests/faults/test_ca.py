@@ -181,12 +181,12 @@ def test_without_a_failure_a_lineage_that_is_not_guarded_leaves_no_run_behind(co
     context.mailbox.stays_at(0, seconds=0.5)
 
 
-def files_of(context: Context) -> "set[Path]":
+def files_of(context: Context) -> set[Path]:
     """certbot makes the directories of its hooks by itself."""
     return {path for path in context.home.config.rglob("*") if not path.is_dir()}
 
 
-def runs_about(context: Context) -> "list[Path]":
+def runs_about(context: Context) -> list[Path]:
     """In the places that are used where no guard.ini names another."""
     places = ("/var/lib/certbot-guard", "/run/certbot-guard")
     found = [path for place in places for path in Path(place).rglob("run.json")]
@@ -196,14 +196,14 @@ def runs_about(context: Context) -> "list[Path]":
 # -- an order that fails ---------------------------------------------------------------------------------------------
 
 
-def fail(context: Context, name: str, endpoint: str, answer: Answer) -> "tuple[str, str]":
+def fail(context: Context, name: str, endpoint: str, answer: Answer) -> tuple[str, str]:
     """The ACME type and detail that people are to read about the lineage ``name``."""
     context.ca.answer(endpoint, answer, name=name)
     document = json.loads(answer.body)
     return document["type"], document["detail"]
 
 
-def renew_and_look(context: Context, lineages: int) -> "tuple[Certbot, list[bool]]":
+def renew_and_look(context: Context, lineages: int) -> tuple[Certbot, list[bool]]:
     """Does Apache serve when each further lineage begins? That is a request for the directory: held until we know."""
     held = [context.ca.hold("directory", times=1, after=number) for number in range(1, lineages)]
     run = context.renew(wait=False)
@@ -267,7 +267,7 @@ def test_after_each_of_four_orders_that_fail_apache_serves_before_the_next_linea
 
 @pytest.mark.parametrize("details", [("the first reason", "the second reason"), ("404", "404")], ids=["two", "one"])
 def test_challenges_that_fail_for_the_same_reason_are_told_together_and_others_apart(
-        context: Context, details: "tuple[str, str]") -> None:
+        context: Context, details: tuple[str, str]) -> None:
     context.guarded_site(ONE, TWO, authenticator="webroot")
     for name, token, detail in zip((ONE, TWO), ("aB-1", "c_D2"), details):
         url = f"http://{name}/.well-known/acme-challenge/{token}"
@@ -285,7 +285,7 @@ def test_of_many_names_that_failed_each_one_s_reason_is_told(context: Context) -
     context.guard_ini()
     context.apache.start()
 
-    def change(authorization: "dict[str, Any]") -> None:
+    def change(authorization: dict[str, Any]) -> None:
         name = authorization["identifier"]["value"]
         error = {"type": "urn:ietf:params:acme:error:unauthorized", "detail": f"what is wrong with {name}"}
         authorization["status"] = "invalid"

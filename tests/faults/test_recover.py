@@ -52,13 +52,13 @@ def the_run(context: Context) -> Path:
     return found
 
 
-def settle(context: Context, run: Path) -> "subprocess.Popen[bytes]":
+def settle(context: Context, run: Path) -> subprocess.Popen[bytes]:
     """As certbot's exit and the sentinel start it."""
     return subprocess.Popen([sys.executable, "-I", "-m", "certbot_guard.settle", str(run)], cwd="/",
                             env=context.environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
-def kill(process: "subprocess.Popen[bytes]") -> None:
+def kill(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
 

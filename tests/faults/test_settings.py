@@ -292,7 +292,7 @@ def webhook(context: Context) -> Webhook:
     return made
 
 
-def troubled_channels(context: Context) -> "dict[str, Webhook]":
+def troubled_channels(context: Context) -> dict[str, Webhook]:
     """One webhook for each way to fail."""
     hooks = {name: webhook(context) for name in ("refuses", "hangs", "fails", "drips")}
     hooks["refuses"].refuse()

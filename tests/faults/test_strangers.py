@@ -159,7 +159,7 @@ class Channels:
         }, more="[mailto://robot:sectionQ7zV10@127.0.0.1]\n[notify]\nmailto://robot:noNameQ7zV9@127.0.0.1?to=x@y.z\n")
 
 
-def files_with_a_secret(context: Context) -> "set[Path]":
+def files_with_a_secret(context: Context) -> set[Path]:
     """Below the test's own directory (state, logs, output, renewal configurations) and the machine's two."""
     places = (context.directory, Path("/var/lib/certbot-guard"), Path("/run/certbot-guard"))
     return {path for place in places for path in place.rglob("*") if path.is_file() and _has_secret(path)}
@@ -185,7 +185,7 @@ def process_texts() -> Iterator[str]:
                 break
 
 
-def secrets_in(*texts: str) -> "list[str]":
+def secrets_in(*texts: str) -> list[str]:
     return [secret for secret in SECRETS if any(secret in text for text in texts)]
 
 

@@ -160,7 +160,7 @@ class Pebble:
         if self._owns_directory:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    def __enter__(self) -> "Pebble":
+    def __enter__(self) -> Pebble:
         return self
 
     def __exit__(self, *_: object) -> None:

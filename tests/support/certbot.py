@@ -47,7 +47,7 @@ class Home:
                 "--server", self.server, "--http-01-port", str(self.http_port), "--non-interactive",
                 "--no-random-sleep-on-renew"]
 
-    def take_form(self, other: "Home", name: str, ca_bundle: Path) -> None:
+    def take_form(self, other: Home, name: str, ca_bundle: Path) -> None:
         """Have an account, and the renewal configuration of a lineage ``name`` of ``other`` as the form of ours.
 
         The account is a new one: Pebble, told to reuse no authorization of an account, does once in a hundred times
@@ -181,7 +181,7 @@ class Certbot:
         """How long it ran, as seen by whoever waited."""
         return (self.ended_at or time.monotonic()) - self.began
 
-    def wait(self, timeout: float = 90.0) -> "Certbot":
+    def wait(self, timeout: float = 90.0) -> Certbot:
         """Return when it has ended. :raises AssertionError: it has not, and was killed."""
         try:
             self.process.wait(timeout)

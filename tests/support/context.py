@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import tempfile
@@ -138,7 +137,7 @@ class Context:
         self.ini.chmod(mode)
         return self.ini
 
-    def guarded_site(self, *names: str, server: str = "", **options: Any) -> "Context":
+    def guarded_site(self, *names: str, server: str = "", **options: Any) -> Context:
         """Lineages of these names, a guard.ini that mails to the mailbox, and an Apache that serves them."""
         for name in names or ("one.guard.test",):
             self.obtain(name, **options)

@@ -92,7 +92,7 @@ class _LeftUnanswered(Exception):
 class Fault:
     """What happens to the requests of one endpoint. Made by the methods of :class:`FaultyCA`."""
 
-    def __init__(self, ca: "FaultyCA", endpoint: str, name: Optional[str], times: Optional[int], after: int,
+    def __init__(self, ca: FaultyCA, endpoint: str, name: Optional[str], times: Optional[int], after: int,
                  act: Callable[[Request, Callable[[], Answer]], Answer]) -> None:
         self._ca, self._endpoint, self._name, self._times, self._after, self._act = (
             ca, endpoint, name, times, after, act)
@@ -130,7 +130,7 @@ class Fault:
         if not self._forward:
             raise _LeftUnanswered
 
-    def __enter__(self) -> "Fault":
+    def __enter__(self) -> Fault:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -68,7 +68,7 @@ class OutageWatch:
         self._over.set()
         self._thread.join(10)
 
-    def __enter__(self) -> "OutageWatch":
+    def __enter__(self) -> OutageWatch:
         return self
 
     def __exit__(self, *_: object) -> None:

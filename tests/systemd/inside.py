@@ -42,7 +42,7 @@ class UnitSite(Site):
                 target.unlink()
             target.symlink_to(self.root / name)
 
-    def start(self) -> "UnitSite":
+    def start(self) -> UnitSite:
         systemctl("reset-failed", check=False)
         systemctl("start", UNIT)
         self.wait_serving()
