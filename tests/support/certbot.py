@@ -16,7 +16,7 @@ from configobj import ConfigObj
 from cryptography import x509
 
 from tests.support import processes
-from tests.support.account import register
+from tests.support.account import Account
 from tests.support.authority import Authority
 
 KINDS = ("cert", "privkey", "chain", "fullchain")
@@ -47,14 +47,11 @@ class Home:
                 "--server", self.server, "--http-01-port", str(self.http_port), "--non-interactive",
                 "--no-random-sleep-on-renew"]
 
-    def take_form(self, other: Home, name: str, ca_bundle: Path) -> None:
-        """Have an account, and the renewal configuration of a lineage ``name`` of ``other`` as the form of ours.
-
-        The account is a new one: Pebble, told to reuse no authorization of an account, does once in a hundred times
-        (2.10, ``rand.Intn(100) > percent``), and then there is no challenge.
-        """
+    def take_form(self, other: "Home", name: str, account: Account) -> None:
+        """Have this account, and the renewal configuration of a lineage ``name`` of ``other`` as the form of ours."""
         self._template = (other.config / "renewal" / f"{name}.conf").read_text()
-        self._account = register(self.server, ca_bundle, self.config / "accounts")
+        self._account = account.name
+        account.write(self.config / "accounts")
 
     def use_server(self, url: str) -> None:
         """Talk to another ACME server, with an account there: a name that does not resolve, say."""

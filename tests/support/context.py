@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterator, Optional, Sequence, Union
 from tests.support import processes
 from tests.support.authority import Authority
 from tests.support.ca import Pebble
+from tests.support.account import Account
 from tests.support.certbot import Certbot, Home, program
 from tests.support.faulty_ca import ENDPOINTS, FaultyCA
 from tests.support.mailbox import Mailbox
@@ -84,6 +85,7 @@ class Context:
         self.apache = Site(self.directory / "apache", **{"http_port": world.http_port,
                                                          "https_port": world.https_port, **apache})
         self.mailbox = Mailbox()
+        self.account: Optional[Account] = None
         self.home = self.new_home("certbot")
         self.state = self.directory / "state"
         self.ini = self.home.config / "guard.ini"
@@ -101,9 +103,10 @@ class Context:
     # -- before the run ------------------------------------------------------------------------------------------
 
     def new_home(self, name: str) -> Home:
-        """Another set of certbot's directories, with an account of its own."""
+        """Another set of certbot's directories, with the account that this test has to itself."""
         home = Home(self.directory / name, self.ca.directory_url, self.world.http_port, self.authority)
-        home.take_form(self.world.home, "form.guard.test", self.ca.ca_bundle)
+        self.account = self.account or Account.register(self.ca.directory_url, self.ca.ca_bundle)
+        home.take_form(self.world.home, "form.guard.test", self.account)
         self.ca.forget()
         return home
 
