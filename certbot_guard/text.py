@@ -49,12 +49,12 @@ def cut(text: str, limit: int) -> str:
     """``text`` itself if it is at most ``limit`` long, or its two ends with what was left out counted."""
     if len(text) <= limit:
         return text
-    note = f" [... {len(text) - limit} characters left out ...] "
-    if limit <= 2 * len(note):
+    note = " [... {} characters left out ...] "
+    room = limit - len(note) - len(str(len(text)))
+    if room <= len(note):
         return text[:max(0, limit - 1)] + "…"
-    room = limit - len(note) - 2
     head = int(room * _HEAD_SHARE)
-    return text[:head] + note + text[len(text) - (room - head):]
+    return text[:head] + note.format(len(text) - room) + text[len(text) - (room - head):]
 
 
 def listed(names: Iterable[Any], most: int = 10, limit: int = 120) -> str:
