@@ -13,7 +13,7 @@ from certbot_guard.errors import GuardError
 from certbot_guard.run import Run, open_windows, runs_below
 
 
-@click.command()
+@click.command(short_help="Finish what a killed run left unfinished.")
 @click.option("--quiet", is_flag=True, help="Say nothing when there was nothing to do.")
 @click.option("--no-deliver", is_flag=True, hidden=True, help="Leave the messages for the run that asks for this.")
 @click.pass_obj

@@ -14,7 +14,7 @@ from certbot_guard import launch, servers
 from certbot_guard.errors import ServerError
 
 
-@click.command("check")
+@click.command("check", short_help="Say whether the settings are right.")
 @click.pass_obj
 def check_settings(config_path: Path) -> None:
     """Read the settings file, try each channel's URL on Apprise, find the web server and test its configuration.
@@ -39,7 +39,7 @@ def check_settings(config_path: Path) -> None:
     sys.exit(2 if problems else 0)
 
 
-@click.command("test")
+@click.command("test", short_help="Send a test message through every channel.")
 @click.pass_obj
 def test_channels(config_path: Path) -> None:
     """Send one test message through every channel, and say which of them took it."""
