@@ -29,7 +29,7 @@ _DOUBT_AFTER_SECONDS = 3.5
 _REASON_LIMIT = 300
 _SYSLOG_LINES = 60
 _NOBODY_TOLD = ("Nobody else was told, since guard.ini names no channel. Add one to its section [notify], such as: "
-                "email = mailtos://user:password(at)smtp.example.com?to=you(at)example.com")
+                "email = mailtos://user:password@smtp.example.com?to=you@example.com")
 
 
 def main() -> int:
@@ -90,6 +90,8 @@ def _send(channel: dict[str, Any], message: dict[str, Any], services: Optional[_
     if channel.get("problem"):
         return text.line(channel["problem"], _REASON_LIMIT)
     if channel.get("syslog"):
+        if not os.path.exists("/dev/log"):
+            return "there is no system log here (/dev/log)"
         to_syslog(message)
         return ""
     assert services is not None

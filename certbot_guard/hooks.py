@@ -32,8 +32,10 @@ def pre(run: Run, window: int) -> int:
         patience = float(run.facts["server"]["max_outage_seconds"]) + _OPEN_PATIENCE_SECONDS
         answer = control.ask(run, {"do": "open", "window": window}, patience)
         if answer is None:
-            run.note("left-running", window=window, lineage=_planned(run, window).get("lineage"), detail="",
-                     reason="the sentinel is gone, so nobody could bring Apache back")
+            _bring_back(run)  # it may have died between the stop and its answer
+            if not any(event["kind"] == "stopping" and event.get("window") == window for event in run.events()):
+                run.note("left-running", window=window, lineage=_planned(run, window).get("lineage"), detail="",
+                         reason="the sentinel is gone, so nobody could bring Apache back")
             answer = {"ok": False, "reason": "certbot-guard's sentinel is gone"}
         if not answer.get("ok"):
             print(f"certbot-guard leaves the web server running: {answer.get('reason')}", file=sys.stderr)
@@ -58,8 +60,11 @@ def _is_open(run: Run) -> bool:
 
 
 def _close(run: Run, by: str) -> None:
-    if control.ask(run, {"do": "close", "by": by}, _CLOSE_PATIENCE_SECONDS) is None:
-        _bring_back(run)  # no sentinel: nobody but us is left to do it
+    try:
+        if control.ask(run, {"do": "close", "by": by}, _CLOSE_PATIENCE_SECONDS) is None:
+            _bring_back(run)  # no sentinel: nobody but us is left to do it
+    except Exception as error:  # certbot's exit settles; the user's own hook runs whatever is wrong with us
+        run.note("guard-error", where=by, error=f"{type(error).__name__}: {error}")
 
 
 def _bring_back(run: Run) -> None:

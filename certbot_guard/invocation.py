@@ -47,19 +47,21 @@ def read(arguments: list[str]) -> Invocation:
 
 
 def masked(arguments: list[str]) -> list[str]:
-    """The command line, fit to be kept: values of options that look like secrets are taken out."""
+    """The command line, fit to be kept: values of options that look like secrets, and hooks, are taken out."""
     kept, hide = [], False
     for word in arguments:
         name, equals, _ = word.partition("=")
         secret = any(part in name.lower() for part in ("key", "token", "secret", "password", "hmac", "kid", "email"))
-        if hide:
+        hook = name.endswith("-hook") and word.startswith("--")
+        if hide and not word.startswith("-"):
             kept.append("***")
             hide = False
-        elif word.startswith("-") and secret:
+        elif word.startswith("-") and (secret or hook):
             kept.append(name + ("=***" if equals else ""))
             hide = not equals
         else:
             kept.append(word)
+            hide = False
     return kept
 
 

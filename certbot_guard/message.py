@@ -62,6 +62,8 @@ def severity_of(found: Account) -> str:
     """Critical: visitors get nothing, or a certificate that browsers refuse. Info: it is over. Else a warning."""
     if found.serving is False and not found.left_down:
         return "critical"
+    if found.serving is None and any(not outage.ended for outage in found.outages):
+        return "critical"  # nobody can say that it serves
     if not found.dry_run and any(when <= found.now for when in found.not_renewed_expiry()):
         return "critical"
     return "info" if found.is_recovery else "warning"

@@ -56,7 +56,7 @@ class Delivery:
 def channels_for(config: Config, message: Message) -> list[str]:
     """The names of the channels that want this message; the system log where no channel is configured at all."""
     names = [channel.name for channel in config.channels if message.event in channel.events
-             and _SEVERITIES.index(message.severity) >= _rank(channel.min_severity)]
+             and (message.event == "recovery" or _SEVERITIES.index(message.severity) >= _rank(channel.min_severity))]
     files = [_file_channel(path) for path in config.apprise_configs]
     return names + files if config.channels or files else [SYSLOG]
 

@@ -9,6 +9,7 @@ Knows nothing of Apache, certbot or Apprise. Written by the plugin, the hooks, t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -60,6 +61,7 @@ class Run:
     def __init__(self, directory: Path, facts: dict[str, Any]) -> None:
         self.directory = directory
         self.facts = facts
+        self.lock: Optional[int] = None
         self._overflow = Path(facts["overflow"]) if facts.get("overflow") else None
         # What this process has recorded: it knows it whatever becomes of the disk, and hands it on.
         self._own: deque[dict[str, Any]] = deque(maxlen=_OWN_LIMIT)
@@ -67,8 +69,10 @@ class Run:
     # -- opening ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, bases: list[Path], facts: dict[str, Any]) -> Run:
+    def create(cls, bases: list[Path], facts: dict[str, Any], alive: bool = False) -> Run:
         """Record a new run under the first of ``bases`` (state directories) that can be written.
+
+        With ``alive`` this process holds certbot's lock (:attr:`lock`) before anybody can find the run.
 
         The last one also takes the events that no longer fit where the run lives.
 
@@ -77,21 +81,25 @@ class Run:
         from certbot_guard import statedir
 
         reason: Optional[Exception] = None
+        run: Optional[Run] = None
         for base in bases:
             overflow = None if base == bases[-1] else bases[-1] / "overflow" / f"{facts['id']}.jsonl"
             facts = {**facts, "overflow": str(overflow) if overflow else None}
             try:
                 directory = statedir.secure_directory(base / "runs") / facts["id"]
                 os.mkdir(directory, 0o700)
-                statedir.atomic_write(directory / FACTS, json.dumps(facts).encode())
                 for name in (CERTBOT_LOCK, SENTINEL_LOCK, STEP_LOCK):
                     os.close(statedir.open_lock(directory / name))
                 run = cls(directory, facts)
+                if alive:
+                    run.lock = run.hold(CERTBOT_LOCK)
+                statedir.atomic_write(directory / FACTS, json.dumps(facts).encode())
                 # A disk with room for an empty file and none for a line shows here, before anything is stopped.
                 run._append(directory / EVENTS, _line("opened", {}), sync=True)
                 return run
             except (OSError, StateError) as error:
                 reason = error
+                run = None
                 shutil.rmtree(base / "runs" / facts["id"], ignore_errors=True)
         raise StateError(f"no run can be recorded: {reason}") from reason
 
@@ -124,6 +132,8 @@ class Run:
         """
         line = _line(kind, fields)
         try:
+            if self._overflow is not None and self._overflow.exists():
+                raise OSError(errno.ENOSPC, "the events of this run go on elsewhere")  # their order is kept by that
             self._append(self.directory / EVENTS, line, sync)
         except OSError as error:
             if self._overflow is None:
@@ -276,7 +286,13 @@ def runs_below(bases: list[Path]) -> list[Run]:
 
 def unfinished(bases: list[Path]) -> list[Run]:
     """The runs that nobody settled and whose certbot and sentinel are both gone, oldest first."""
-    return [run for run in runs_below(bases) if not run.has("settled") and _is_abandoned(run)]
+    return [run for run in runs_below(bases) if _is_unsettled(run) and _is_abandoned(run)]
+
+
+def _is_unsettled(run: Run) -> bool:
+    """Not settled yet; or settled, and Apache died once more before the sentinel's last look."""
+    events = run.events()
+    return not any(event["kind"] == "settled" for event in events) or bool(open_windows(events))
 
 
 def _is_abandoned(run: Run) -> bool:

@@ -27,6 +27,8 @@ from certbot_guard.servers import processes, sockets
 SECOND_LOOK_SECONDS = 1.5
 # Between the attempts to start an Apache that would not: soon at first, and "within a minute of the mend" for ever.
 RETRY_SECONDS = (0.25, 0.5, 1, 2, 4, 8, 15, 20)
+# While Apache is down, between the attempts to deliver what nobody has taken yet.
+TELL_AGAIN_SECONDS = (30, 60, 120, 300)
 # certbot closes its listener right after the record that ends a window; a listener that stays is not waited for long.
 LISTENER_PATIENCE_SECONDS = 10.0
 # Between looks at Apache while a pre hook of the user's, which may stop it, is at work.
@@ -49,15 +51,17 @@ class Sentinel:
         self._overdue_step = 0
         self._certbot_gone = False
         self._tellers: list[subprocess.Popen] = []
+        self._tell_at: Optional[float] = None
+        self._told_again = 0
 
     # -- the loop --------------------------------------------------------------------------------------------
 
     def watch(self) -> None:
         """Return when certbot is gone, the run is settled, and Apache has been seen serving twice."""
-        listener = control.listen(self.run)
         held = self.run.hold(SENTINEL_LOCK, patience_seconds=2.0)
         if held is None:
             return  # another sentinel watches this run
+        listener = control.listen(self.run)
         died, wake = os.pipe()
         threading.Thread(target=self._wait_for_certbot, args=(wake,), daemon=True).start()
         self._resume()
@@ -93,7 +97,7 @@ class Sentinel:
         for what in [name for name, when in self._due.items() if when <= now]:
             del self._due[what]
             {"retry": self._retry, "overdue": self._overdue, "second-look": self._second_look,
-             "hook": self._watch_hook}[what]()
+             "hook": self._watch_hook, "settle": self._certbot_is_gone}[what]()
 
     def _resume(self) -> None:
         """Started again in the middle of a run (systemd does that): take up what the one before left."""
@@ -179,13 +183,19 @@ class Sentinel:
         if planned is None:
             return {"ok": False, "reason": "this window is not part of the run, or is over"}
         before_hook = self._before_hook(window)
-        reason, detail, harmless = self._why_not(planned, before_hook)
+        try:
+            reason, detail, harmless = self._why_not(planned, before_hook)
+            before = self.server.look()
+        except Exception:
+            self._unlock()
+            raise
+        if reason and settle.went_down(self.server, before_hook):
+            return self._end_what_a_hook_began(planned, before_hook, reason)
         if reason:
             self.run.note("untouched" if harmless else "left-running", window=window, lineage=planned["lineage"],
                           reason=reason, detail=detail)
             self._unlock()
             return {"ok": harmless, "reason": reason}
-        before = self.server.look()
         if not before["serving"] or settle.went_down(self.server, before_hook):
             before = before_hook or before
         if not before["serving"]:
@@ -194,12 +204,29 @@ class Sentinel:
             return {"ok": True, "reason": "it was not serving"}
         return self._stop(planned, before)
 
+    def _end_what_a_hook_began(self, planned: dict[str, Any], before: dict[str, Any], reason: str) -> dict[str, Any]:
+        """Apache may not be stopped, and a pre hook of the user's has stopped it: it is brought back."""
+        self.run.note("stopping", window=planned["window"], lineage=planned["lineage"], before=before, by="pre hook")
+        self._window = open_windows(self.run.events())[-1]
+        self._attempts = self._overdue_step = 0
+        with self.run.step():
+            self._end_window("refused")
+        return {"ok": False, "reason": reason}
+
     def _stop_again(self, window: int) -> dict[str, Any]:
         """A hook of the user's opened this window; whatever it did since, the port is needed now."""
-        now = self.server.look()
-        if now["serving"]:
-            with self.run.step():
-                self.server.stop(now, self._lineage_of(window)["ports"])
+        with self.run.step() as ours:
+            if not ours or self.run.has("closed") or not self.run.certbot_lives():
+                return {"ok": False, "reason": "the run is over"}
+            try:
+                self.server.check()
+                now = self.server.look()
+                if now["serving"]:
+                    self.server.stop(now, self._lineage_of(window)["ports"])
+            except ServerError as error:
+                self.run.note("stop-failed", window=window, lineage=self._lineage_of(window).get("lineage"),
+                              reason=str(error), detail=error.detail)
+                return {"ok": False, "reason": str(error)}
         return {"ok": True}
 
     def _stop(self, planned: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
@@ -297,7 +324,8 @@ class Sentinel:
         if settle.end_window(self.run, self.server, self._window, by):
             self._over(second_look=True)
             return True
-        self._due.pop("overdue", None)
+        if not self._certbot_holds_port():  # else it is certbot that has to give way
+            self._due.pop("overdue", None)
         self._due["retry"] = time.monotonic() + RETRY_SECONDS[min(self._attempts, len(RETRY_SECONDS)) - 1]
         if self._attempts == 1 and not self._certbot_gone:
             self._tell()  # at once: certbot may go on for hours
@@ -338,6 +366,18 @@ class Sentinel:
                 serves = self._end_window("retry")
             if serves and self._certbot_gone:
                 self._settle()  # tells that it serves again
+            elif not serves:
+                self._tell_again()
+
+    def _tell_again(self) -> None:
+        """An outage that took the network along must not silence the alarm: what waits is tried, less and less often."""
+        now = time.monotonic()
+        if self._tell_at is None:
+            self._tell_at = now + TELL_AGAIN_SECONDS[0]
+        elif now >= self._tell_at and not self._still_telling():
+            self._told_again += 1
+            self._tell_at = now + TELL_AGAIN_SECONDS[min(self._told_again, len(TELL_AGAIN_SECONDS) - 1)]
+            self._tell()
 
     def _second_look(self) -> None:
         """Apache answered once; a late death shows now. It is brought back as if the window had never ended."""
@@ -352,7 +392,9 @@ class Sentinel:
                       before=self._last["before"], again=True)
         self._window = self._last
         with self.run.step():
-            self._end_window("second look")
+            serves = self._end_window("second look")
+        if not serves and self._certbot_gone:
+            self._settle()  # tells it: the run was settled while Apache served
 
     def _give_up_at(self, opened: dict[str, Any]) -> float:
         """So early before max_outage that giving up, and Apache's start, are over by then."""
@@ -362,6 +404,9 @@ class Sentinel:
     def _overdue(self) -> None:
         """First the lineage is given up, then certbot; where certbot does not hold the port, neither is needed."""
         if self._window is None:
+            return
+        if not self._still_open():  # somebody else ended it while this process was frozen
+            self._over(second_look=False)
             return
         window, lineage = self._window["window"], self._window["lineage"]
         if not self._certbot_holds_port():
@@ -407,6 +452,8 @@ class Sentinel:
             self._attempts = max(self._attempts, 1)
             if self._window is not None:
                 self._due.setdefault("retry", time.monotonic() + RETRY_SECONDS[0])
+            else:  # start = always
+                self._due["settle"] = time.monotonic() + RETRY_SECONDS[-1]
         else:
             if opened and self._serves_since(opened[-1]):
                 self._last = opened[-1]
@@ -418,7 +465,11 @@ class Sentinel:
 
 
 def main(arguments: list[str]) -> int:
-    run = Run.load(Path(arguments[0]))
+    try:
+        run = Run.load(Path(arguments[0]))
+    except StateError as error:  # with an error systemd would try again for ever
+        print(error, file=sys.stderr)
+        return 0
     launch.adopt_surroundings(run)
     while (server := settle.server_of(run)) is None:  # its package may be in the middle of an upgrade
         if not open_windows(run.events()):

@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, Optional
+from typing import Any, Iterator, NoReturn, Optional
 
 from certbot import errors as certbot_errors
 
@@ -23,7 +24,7 @@ from certbot_guard import config as configuration
 from certbot_guard.capture import Capture
 from certbot_guard.errors import GuardError, ServerError, StateError
 from certbot_guard.interfaces import IWebServer
-from certbot_guard.run import CERTBOT_LOCK, Run, boot_id, new_id, open_windows, unfinished, unreadable, utc_now
+from certbot_guard.run import Run, boot_id, new_id, open_windows, unfinished, unreadable, utc_now
 from certbot_guard.servers import processes, sockets
 
 logger = logging.getLogger(__name__)
@@ -45,13 +46,15 @@ class Session:
         self.server: Optional[IWebServer] = None
         self.server_problem = ""
         self.run_problem = ""
-        self._lock: Optional[int] = None
         self._opened = False
         self._number = 0
         self._window: Optional[int] = None  # the lineage's window that may be open now
         self._window_lineage = ""
         self.lineage = ""
         self._own_installer: Optional[Any] = None
+        self._in_file: Optional[configuration.Config] = None  # before a lineage's options override it
+        self._option_problem = ""
+        self._several_challenges = False
         self._without_deploy_hook: Optional[dict[str, Optional[str]]] = None
         self._certbot_config_dir = Path("/etc/letsencrypt")
 
@@ -68,6 +71,9 @@ class Session:
             self._open(config)
         self._close_window("next lineage")
         self._window = None
+        # certbot then tries again with the names that passed, in a second challenge
+        self._several_challenges = bool(getattr(config, "allow_subset_of_names", False))
+        self._apply_options(config)
         facts = self._lineage_facts(config)
         self.lineage = facts["lineage"]
         stop = self._decide(config, facts)
@@ -86,16 +92,16 @@ class Session:
         guard_config = _option(config, "guard_config")
         path = Path(guard_config) if guard_config else configuration.default_path(Path(config.config_dir))
         self.config = configuration.load(path)
+        self._in_file = self.config
         self._apply_options(config)
         self._find_server()
         bases = statedir.every_directory(self.config.state_dir)
         self._settle_stale(bases)
         facts = _facts(config.verb, said, Path(config.config_dir), Path(config.logs_dir), path, bool(config.dry_run))
-        facts.update(server=self.config.server.to_json() if self.server else None,
+        facts.update(server=servers.pinned(self.config.server, self.server).to_json() if self.server else None,
                      server_name=self._server_name(), report_only=False)
         try:
-            self.run = Run.create(bases, facts)
-            self._lock = self.run.hold(CERTBOT_LOCK, patience_seconds=1.0)
+            self.run = Run.create(bases, facts, alive=True)
         except StateError as error:
             self.run_problem = str(error)
             logger.warning("certbot-guard: %s; no web server is stopped in this run.", error)
@@ -132,14 +138,13 @@ class Session:
 
     def _apply_options(self, config: Any) -> None:
         mode, limit = _option(config, "guard_mode"), _option(config, "guard_max_outage")
+        self._option_problem = ""
         try:
-            self.config = self.config.with_overrides(mode=mode, max_outage=limit)
+            self.config = self._in_file.with_overrides(mode=mode, max_outage=limit)
         except GuardError as error:
-            self.server_problem = str(error)
+            self.config, self._option_problem = self._in_file, str(error)
 
     def _find_server(self) -> None:
-        if self.server_problem:
-            return
         if not self.config.server_usable:
             problems = [problem.text for problem in self.config.problems]
             self.server_problem = "; ".join(problems) or f"{self.config.path} cannot be used"
@@ -179,10 +184,10 @@ class Session:
         if self.run is not None and open_windows(self.run.events()):
             self._refuse(facts, "it was stopped for an earlier lineage and does not start; that is tried again and "
                          "again until it does", "")
-        if self.server is None:
+        if self.server is None or self._option_problem:
             if self._port_is_free(facts):
                 return False
-            self._refuse(facts, self.server_problem or "the web server is not known", "")
+            self._refuse(facts, self._option_problem or self.server_problem or "the web server is not known", "")
         # Another certbot may have its own challenge on that port now, with our server stopped: wait for its window.
         lock = self._server_lock(facts)
         try:
@@ -210,8 +215,8 @@ class Session:
         """Promise 2: what cannot be started is not stopped."""
         if self.run is None or self.run_problem:
             self._refuse(facts, self.run_problem or "the run could not be recorded", "")
-        if self.server is None:
-            self._refuse(facts, self.server_problem or "the web server is not known", "")
+        if self.server is None or self._option_problem:
+            self._refuse(facts, self._option_problem or self.server_problem or "the web server is not known", "")
         try:
             self.server.check()
         except ServerError as error:
@@ -266,7 +271,7 @@ class Session:
 
     def challenge_over(self) -> None:
         """certbot's challenge server closes in a moment: Apache may start. Called from its log, so it never waits."""
-        if self.run is not None and self._window is not None:
+        if self.run is not None and self._window is not None and not self._several_challenges:
             control.tell(self.run, {"do": "close", "by": "challenge", "window": self._window})
 
     def lineage_failed(self, lineage: str) -> None:
@@ -321,6 +326,25 @@ class Session:
         if self.server is None:
             self._reload_problem("reload-refused", self.server_problem or "no web server was found", "")
             return
+        with self._nobody_elses_window():
+            self._reload()
+
+    @contextmanager
+    def _nobody_elses_window(self) -> Iterator[None]:
+        """Another certbot run may have the server stopped just now; ours is what a reload meets otherwise."""
+        lock = None
+        if self.run is not None and not open_windows(self.run.events()):
+            try:
+                lock = serverlock.take(self.server.identity, self.config.server.max_outage_seconds + 60.0)
+            except StateError as error:
+                logger.debug("certbot-guard: %s", error)
+        try:
+            yield
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+    def _reload(self) -> None:
         from certbot_guard.served import Served
 
         served = Served(self.server, self._config_dir(), self.lineage)
@@ -391,8 +415,7 @@ class Session:
         facts.update(server=config.server.to_json() if config.server_usable else None, server_name="",
                      report_only=True)
         try:
-            run = Run.create(statedir.every_directory(config.state_dir), facts)
-            self._lock = run.hold(CERTBOT_LOCK, patience_seconds=1.0)
+            run = Run.create(statedir.every_directory(config.state_dir), facts, alive=True)
         except (OSError, StateError) as error:
             logger.warning("certbot-guard: %s; people are told of this run's failures once, if they can be reached "
                            "now.", error)

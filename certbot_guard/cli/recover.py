@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def recover(config_path: Path, quiet: bool, no_deliver: bool) -> None:
     found += [(run, settle.STILL_DOWN) for run in _at_work(bases) if run.id not in {known.id for known, _ in found}]
     for run, problem in found:
         click.echo(f"run {run.id}: {problem or 'settled'}")
+    if not found and not settings.server_usable:  # it may have named another state directory
+        for problem in settings.problems:
+            click.echo(problem.text, err=True)
+        click.echo(f"No unfinished run was found in {', '.join(map(str, bases))}; {config_path} cannot be used, so there "
+                   "may be some elsewhere.", err=True)
+        sys.exit(1)
     if not found and not quiet:
         click.echo("Nothing was unfinished.")
     sys.exit(1 if any(problem for _, problem in found) else 0)
@@ -41,7 +48,7 @@ def recover(config_path: Path, quiet: bool, no_deliver: bool) -> None:
 def _refuse_who_may_not_read(config_path: Path) -> None:
     """Where the runs are is said there: without it, "nothing was unfinished" would be a guess."""
     try:
-        config_path.open("rb").close()
+        os.close(os.open(config_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))  # a pipe would keep us waiting
     except PermissionError as error:
         raise GuardError(f"{config_path} cannot be read: Permission denied. Run this as the user that certbot runs "
                          "as, usually root") from error
@@ -51,5 +58,5 @@ def _refuse_who_may_not_read(config_path: Path) -> None:
 
 def _at_work(bases: list[Path]) -> list[Run]:
     """The runs whose certbot is gone and whose sentinel still tries to start the web server."""
-    return [run for run in runs_below(bases) if open_windows(run.events()) and not run.has("settled")
+    return [run for run in runs_below(bases) if open_windows(run.events())
             and not run.certbot_lives() and run.sentinel_lives()]

@@ -5,6 +5,7 @@ Knows nothing of certbot, of runs or of messages. Third parties add a server by 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Optional, cast
 
 from zope.interface.exceptions import Invalid
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "certbot_guard.servers"
 _SYSTEMD = "systemd:"
+# Not for people to write: an Apache that is started by its program, whatever units there are by now.
+_PROGRAM = "program:"
 _INHERITED = ("PATH", "LANG", "TZ", "HOME", "USER", "LOGNAME", "TMPDIR")
 # Debian, Ubuntu, openSUSE; RHEL, Fedora, Arch
 _UNITS = ("apache2.service", "httpd.service")
@@ -57,6 +60,8 @@ def _find(config: ServerConfig, environment: dict[str, str]) -> Any:
             config.listen,
             environment,
         )
+    if control.startswith(_PROGRAM):
+        return ApacheServer(control[len(_PROGRAM) :], environment)
     if control.startswith(_SYSTEMD):
         if not execute.under_systemd():
             raise ServerError(f"control = {control}, but systemd does not run here")
@@ -68,6 +73,15 @@ def _find(config: ServerConfig, environment: dict[str, str]) -> Any:
     if program is None:
         raise ServerError(f"control = {control}: there is no such program, and no plugin of that name")
     return _apache(program, environment)
+
+
+def pinned(config: ServerConfig, server: Any) -> ServerConfig:
+    """The settings that find this very controller again, also when what it controls does not run any more."""
+    if isinstance(server, SystemdServer):
+        return replace(config, control=f"{_SYSTEMD}{server.unit}")
+    if isinstance(server, ApacheServer):
+        return replace(config, control=f"{_PROGRAM}{server.instance.program}")
+    return config
 
 
 def _for_servers(environment: dict[str, str]) -> dict[str, str]:

@@ -64,6 +64,7 @@ class ApacheServer:
         # Where the error log ended when this controller had made Apache serve again; None before, and after a
         # stop.
         self._served_mark: Optional[int] = None
+        self._served_for: Optional[dict[str, Any]] = None
 
     # -- looking ---------------------------------------------------------------------------------------------
 
@@ -154,12 +155,13 @@ class ApacheServer:
                 before, self._held, lambda: processes.alive(parent), patience + _STOPPING_SECONDS
             ):
                 return
-        self._respect()
+        self._respect(snapshot)
         self.instance.clear_pid_file(drain_seconds)
         self.instance.clear_orphans()
         serving.refuse_strangers(before, lambda pid: False, self.name)
         mark = self.instance.log_mark()
         self._start_once(before, patience, mark)
+        self._served_for = snapshot
 
     def _start_once(self, before: dict[Place, str], patience: float, mark: int) -> None:
         old = set(self.instance.processes())
@@ -184,8 +186,10 @@ class ApacheServer:
         )
         raise ServerError(f"{self.name} did not start: {how}", detail)
 
-    def _respect(self) -> None:
+    def _respect(self, snapshot: dict[str, Any]) -> None:
         """:raises LeftDownError: it served again after our stop, and then somebody told it to stop."""
+        if snapshot != self._served_for:
+            return  # of another window, which somebody else's stop may have begun
         if self._served_mark is not None and _SHUT_DOWN.search(self.instance.log_since(self._served_mark)):
             raise LeftDownError(
                 f"{self.name} was stopped by somebody after it served again, so it is left down"

@@ -51,7 +51,7 @@ class SystemdServer:
         self._control_group = known.get("ControlGroup", "")
         self._environment = environment
         # This controller has made it serve, and has not stopped it since.
-        self._served = False
+        self._served_for: Optional[dict[str, Any]] = None
         self.instance = self._apache_of(known, environment)
         self.identity = f"unit:{self.unit}"
         if self.instance is not None:
@@ -134,7 +134,7 @@ class SystemdServer:
     # -- stopping --------------------------------------------------------------------------------------------
 
     def stop(self, snapshot: dict[str, Any], ports: list[int]) -> None:
-        self._served = False
+        self._served_for = None
         inodes = {listener.inode for listener in self._held() if listener.port in ports}
         # Not to the end of the stop: with a slow download that takes 10 s, the port is free after 40 ms
         # (measured).
@@ -153,6 +153,10 @@ class SystemdServer:
             units.start_again(snapshot.get("dependents") or [])
             return
         state = self._state()
+        if snapshot == self._served_for:
+            state = self._decided(state)
+            if state.get("ActiveState") == "active" and self._serves_already(before, patience):
+                return  # somebody restarted it
         self._respect(state, snapshot)
         # One that somebody else is starting is not drained: our start joins his.
         if state.get("ActiveState") not in ("inactive", "failed", "activating"):
@@ -173,17 +177,25 @@ class SystemdServer:
         verb = "restart" if state.get("ActiveState") in ("active", "reloading") else "start"
         result = units.systemctl([verb, "--", self.unit], _START_SECONDS + patience)
         self._await(before, result, patience, mark)
-        self._served = True
+        self._served_for = snapshot
         units.start_again(snapshot.get("dependents") or [])
 
     def _serves_already(self, before: dict[Place, str], patience: float) -> bool:
         held = self._held()
-        if not held:
-            return False
+        if not held or self._state().get("ActiveState") == "deactivating":
+            return False  # what was told to stop and takes its time serves no longer than that
         if serving.answers(before, held, _QUICK_LOOK_SECONDS):
             return True
         # It listens, so it is left alone: it is just starting, or busy, or is being stopped by someone else.
         return serving.wait(before, self._held, lambda: False, patience)
+
+    def _decided(self, state: units.Properties) -> units.Properties:
+        """Wait while it is being stopped: only then it shows whether somebody meant a stop, or a restart."""
+        deadline = time.monotonic() + _STOP_SECONDS
+        while state.get("ActiveState") in ("deactivating", "activating") and time.monotonic() < deadline:
+            time.sleep(0.05)
+            state = self._state()
+        return state
 
     def _respect(self, state: units.Properties, snapshot: dict[str, Any]) -> None:
         """:raises LeftDownError: a person decided against this unit since the snapshot.
@@ -196,7 +208,7 @@ class SystemdServer:
             raise LeftDownError(f"{self.unit} was masked while it was stopped, so it is left down")
         if now == "disabled" and then.startswith("enabled"):
             raise LeftDownError(f"{self.unit} was disabled while it was stopped, so it is left down")
-        if self._served and state.get("ActiveState") in ("inactive", "deactivating"):
+        if snapshot == self._served_for and state.get("ActiveState") == "inactive":
             raise LeftDownError(
                 f"{self.unit} was stopped by somebody after it served again, so it is left down"
             )

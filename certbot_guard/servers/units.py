@@ -74,7 +74,7 @@ def show(names: Iterable[str], properties: Iterable[str]) -> list[Properties]:
 def dependents(name: str) -> list[str]:
     """The active units that would be stopped with ``name``, at any distance."""
     found: list[str] = []
-    level = [name]
+    level, seen = [name], {name}
     while level and len(found) < _DEPENDENTS_LIMIT:
         answers = show(level, ["Id", "ActiveState", *_TAKEN_DOWN])
         found += [
@@ -85,9 +85,8 @@ def dependents(name: str) -> list[str]:
         below = {
             other for unit in answers for relation in _TAKEN_DOWN for other in unit.get(relation, "").split()
         }
-        level = sorted(below - set(found) - {name})
-        if level and set(level) <= {unit.get("Id") for unit in answers}:
-            break  # nothing new
+        level = sorted(below - seen)
+        seen |= below
     return found
 
 
