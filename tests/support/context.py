@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional, Sequence, Union
 
+from certbot_guard import control
+from certbot_guard.run import Run
 from tests.support import processes
+from tests.support.account import Account
 from tests.support.authority import Authority
 from tests.support.ca import Pebble
-from tests.support.account import Account
 from tests.support.certbot import Certbot, Home, program
 from tests.support.faulty_ca import ENDPOINTS, FaultyCA
 from tests.support.mailbox import Mailbox
@@ -280,6 +284,19 @@ class Context:
 
     def sentinels(self) -> list[int]:
         return [pid for pid in self.guard_processes() if "certbot_guard.sentinel" in processes.arguments_of(pid)]
+
+    def run_directory(self) -> Path:
+        """Of the newest run."""
+        return max(path.parent for path in self.state.rglob("events.jsonl"))
+
+    def guard_socket(self, request: dict[str, Any]) -> Optional[dict[str, Any]]:
+        """What the newest run's sentinel answers."""
+        return control.ask(Run.load(self.run_directory()), request, 30.0)
+
+    def start_sentinel(self) -> "subprocess.Popen[bytes]":
+        """One more for the newest run."""
+        return subprocess.Popen([sys.executable, "-I", "-m", "certbot_guard.sentinel", str(self.run_directory())],
+                                cwd="/", env=self.environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def wait_settled(self, timeout: float = PATIENCE_SECONDS) -> None:
         """Return when none of the guard's processes is left: there is nothing more to come."""

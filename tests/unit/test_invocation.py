@@ -36,3 +36,12 @@ def test_secrets_of_the_command_line_are_not_kept():
     kept = invocation.masked(["register", "--eab-hmac-key", "s3cret", "--eab-kid=k1d", "--server", "https://ca"])
     assert "s3cret" not in " ".join(kept) and "k1d" not in " ".join(kept)
     assert kept[-1] == "https://ca"
+
+
+def test_a_flag_that_only_looks_like_a_secret_hides_no_other_option() -> None:
+    assert invocation.masked(["renew", "--reuse-key", "--cert-name", "a"]) == ["renew", "--reuse-key", "--cert-name", "a"]
+
+
+def test_hooks_may_hold_secrets() -> None:
+    kept = invocation.masked(["--post-hook", "curl https://h/s3cret", "--pre-hook=x s3cret", "renew"])
+    assert kept == ["--post-hook", "***", "--pre-hook=***", "renew"]

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -39,6 +40,11 @@ def test_a_channel_gets_the_events_and_severities_it_asked_for() -> None:
     found = config(Channel("a", "json://x", frozenset({"recovery"})), Channel("b", "json://x", min_severity="critical"),
                    Channel("c", "json://x", frozenset({"failure"}), "warning"))
     assert notify.channels_for(found, ONE) == ["c"]
+
+
+def test_who_was_told_of_an_outage_is_told_of_its_end() -> None:
+    over = replace(ONE, event="recovery", severity="info")
+    assert notify.channels_for(config(Channel("b", "json://x", min_severity="critical")), over) == ["b"]
 
 
 def test_without_any_channel_it_is_the_system_log() -> None:

@@ -107,3 +107,33 @@ def test_the_files_are_ours_alone(run):
     for path in [run.directory, *run.directory.iterdir()]:
         assert path.stat().st_mode & 0o077 == 0, path
     assert json.loads((run.directory / runs.FACTS).read_text())["id"] == run.id
+
+
+def test_once_events_go_on_elsewhere_they_stay_there(run, tmp_path):
+    run.record("stopping", window=1)
+    overflow = tmp_path / "volatile" / "overflow" / f"{run.id}.jsonl"
+    overflow.parent.mkdir(parents=True)
+    overflow.write_bytes(runs._line("start-failed", {"window": 1}))  # the disk was full for a while
+    run.record("serving", window=1)
+    assert [event["kind"] for event in run.events()][1:] == ["stopping", "start-failed", "serving"]
+    assert not runs.open_windows(run.events())
+
+
+def test_a_run_that_is_alive_is_so_before_anybody_can_find_it(tmp_path, monkeypatch):
+    from certbot_guard import statedir
+
+    def write(path, data):
+        assert Run(path.parent, facts()).certbot_lives()
+        path.write_bytes(data)
+
+    monkeypatch.setattr(statedir, "atomic_write", write)
+    run = Run.create([tmp_path / "state"], facts(), alive=True)
+    assert run.certbot_lives()
+    os.close(run.lock)
+
+
+def test_a_window_that_was_opened_again_makes_a_settled_run_unfinished(run, tmp_path):
+    run.record("settled")
+    assert runs.unfinished([tmp_path / "state"]) == []
+    run.record("stopping", window=1)
+    assert [found.id for found in runs.unfinished([tmp_path / "state"])] == [run.id]
