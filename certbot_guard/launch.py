@@ -113,7 +113,7 @@ def _as_unit(run: Run, environment: dict[str, str]) -> tuple[bool, str]:
     words = ["systemd-run", "--quiet", "--collect", f"--unit=certbot-guard-{run.id}",
              "--description=certbot-guard: watches a certbot run until it has ended well",
              "--property=Restart=on-failure", "--property=RestartSec=200ms", "--property=KillMode=process",
-             "--property=StartLimitIntervalSec=0", "--working-directory=/", "--no-block"]
+             "--property=StartLimitIntervalSec=600", "--property=StartLimitBurst=100", "--working-directory=/", "--no-block"]
     words += command("sentinel", str(run.directory))
     try:
         done = subprocess.run(words, env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

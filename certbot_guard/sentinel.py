@@ -27,6 +27,8 @@ from certbot_guard.servers import processes, sockets
 SECOND_LOOK_SECONDS = 1.5
 # Between the attempts to start an Apache that would not: soon at first, and "within a minute of the mend" for ever.
 RETRY_SECONDS = (0.25, 0.5, 1, 2, 4, 8, 15, 20)
+# A stop that was given up may take effect this much later, on an Apache that was seen serving meanwhile.
+LATE_STOP_SECONDS = 180.0
 # While Apache is down, between the attempts to deliver what nobody has taken yet.
 TELL_AGAIN_SECONDS = (30, 60, 120, 300)
 # certbot closes its listener right after the record that ends a window; a listener that stays is not waited for long.
@@ -51,6 +53,7 @@ class Sentinel:
         self._overdue_step = 0
         self._certbot_gone = False
         self._tellers: list[subprocess.Popen] = []
+        self._look_until = 0.0
         self._tell_at: Optional[float] = None
         self._told_again = 0
 
@@ -252,6 +255,7 @@ class Sentinel:
             except Exception as error:
                 self.run.note("stop-failed", window=window, lineage=lineage, reason=str(error),
                               detail=getattr(error, "detail", ""))
+                self._look_until = time.monotonic() + LATE_STOP_SECONDS
                 self._end_window("stop-failed")
                 return {"ok": False, "reason": str(error)}
         self.run.note("stopped", window=window)
@@ -381,7 +385,11 @@ class Sentinel:
 
     def _second_look(self) -> None:
         """Apache answered once; a late death shows now. It is brought back as if the window had never ended."""
-        if self._window is not None or self.server.serving(self._last["before"]):
+        if self._window is not None:
+            return
+        if self.server.serving(self._last["before"]):
+            if time.monotonic() < self._look_until:
+                self._due["second-look"] = time.monotonic() + SECOND_LOOK_SECONDS
             return
         if not self._lock_if_free():
             return  # stopped for another run's challenge, and that run brings it back

@@ -99,6 +99,22 @@ def test_an_apache_that_dies_after_the_run_was_settled_is_told_of_and_found_by_r
     assert "again" in context.mailbox.wait(3)[2].subject
 
 
+def test_a_stop_that_takes_effect_after_it_was_given_up_leaves_no_apache_down(context: Context) -> None:
+    context.guarded_site(ONE)
+    parent = context.apache.parent_pid()
+    run = context.renew(wait=False)
+    context.wait_until("hook:pre", run)
+    os.kill(parent, signal.SIGSTOP)  # its workers answer on
+    context.wait_event("serving", 40)
+    os.kill(parent, signal.SIGCONT)
+    run.wait()
+    wait_for(lambda: context.apache.parent_pid() not in (None, parent), 30)
+    context.apache.wait_serving(30)
+    for pid in context.sentinels():  # it would look for three minutes
+        os.kill(pid, signal.SIGTERM)
+    context.wait_settled()
+
+
 def test_a_renewal_of_a_subset_of_names_has_one_window_for_both_of_its_challenges(context: Context) -> None:
     context.obtain(ONE, domains=[ONE, "dead.guard.test"], allow_subset_of_names="True")
     context.guard_ini()
