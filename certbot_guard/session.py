@@ -13,9 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, NoReturn, Optional
+from typing import Any, NoReturn, Optional
 
 from certbot import errors as certbot_errors
 
@@ -326,25 +325,6 @@ class Session:
         if self.server is None:
             self._reload_problem("reload-refused", self.server_problem or "no web server was found", "")
             return
-        with self._nobody_elses_window():
-            self._reload()
-
-    @contextmanager
-    def _nobody_elses_window(self) -> Iterator[None]:
-        """Another certbot run may have the server stopped just now; ours is what a reload meets otherwise."""
-        lock = None
-        if self.run is not None and not open_windows(self.run.events()):
-            try:
-                lock = serverlock.take(self.server.identity, self.config.server.max_outage_seconds + 60.0)
-            except StateError as error:
-                logger.debug("certbot-guard: %s", error)
-        try:
-            yield
-        finally:
-            if lock is not None:
-                os.close(lock)
-
-    def _reload(self) -> None:
         from certbot_guard.served import Served
 
         served = Served(self.server, self._config_dir(), self.lineage)
