@@ -35,6 +35,8 @@ TELL_AGAIN_SECONDS = (30, 60, 120, 300)
 LISTENER_PATIENCE_SECONDS = 10.0
 # Between looks at Apache while a pre hook of the user's, which may stop it, is at work.
 HOOK_SECONDS = 2.0
+# certbot was killed while such a hook was at work: what the hook has just asked of Apache may take a while to show.
+LATE_HOOK_SECONDS = (0.25, 0.5, 1, 2, 4, 8)
 # From asking certbot to give a lineage up, to interrupting it, to killing it.
 ESCALATION_SECONDS = 2.0
 GIVE_UP_SIGNAL = signal.SIGUSR2
@@ -52,6 +54,7 @@ class Sentinel:
         self._due: dict[str, float] = {}  # what is to be done when, monotonic; see _do_what_is_due
         self._overdue_step = 0
         self._certbot_gone = False
+        self._late_looks = 0
         self._tellers: list[subprocess.Popen] = []
         self._look_until = 0.0
         self._tell_at: Optional[float] = None
@@ -152,17 +155,27 @@ class Sentinel:
         self._due["hook"] = time.monotonic() + HOOK_SECONDS
         return {"ok": True}
 
+    def _watch_hook_later(self) -> None:
+        if not self._certbot_gone:
+            self._due["hook"] = time.monotonic() + HOOK_SECONDS
+        elif self._late_looks < len(LATE_HOOK_SECONDS):
+            self._due["hook"] = time.monotonic() + LATE_HOOK_SECONDS[self._late_looks]
+            self._late_looks += 1
+
     def _before_hook(self, window: int) -> dict[str, Any]:
         return next((event["before"] for event in watched_hooks(self.run.events()) if event["window"] == window), {})
 
     def _watch_hook(self) -> None:
         """An outage that a hook of the user's makes, and then hangs, is limited as ours are."""
-        if self._certbot_gone or self._window is not None or not watched_hooks(self.run.events()):
+        if self._window is not None or not watched_hooks(self.run.events()):
             return
         with self.run.step():
             windows = settle.open_windows_of_hooks(self.run, self.server)
         if not windows:
-            self._due["hook"] = time.monotonic() + HOOK_SECONDS
+            self._watch_hook_later()
+            return
+        if self._certbot_gone:
+            self._certbot_is_gone()  # again: what was settled as serving has gone down since
             return
         self._window = windows[-1]
         self._lock_if_free()
@@ -470,6 +483,8 @@ class Sentinel:
             self._due.pop("retry", None)
             self._due.pop("overdue", None)
             self._unlock()
+            if watched_hooks(self.run.events()):
+                self._watch_hook_later()
 
 
 def main(arguments: list[str]) -> int:
