@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import signal
 from typing import Any, Callable, Iterator
 
 import pytest
@@ -14,6 +15,11 @@ def _guard_is_installed() -> bool:
     points: Any = importlib.metadata.entry_points()
     group = points.select(group="certbot.plugins") if hasattr(points, "select") else points.get("certbot.plugins", ())
     return any(point.name == "guard" for point in group)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A shell that starts us in the background has SIGINT ignored, and every certbot that we start would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ def while_apache_is_starting(context: Context, run: Path) -> Iterator[Callable[[
     slow = context.directory / "bin" / "slow"
     envvars = Path(context.apache.environment["APACHE_ENVVARS"])
     sourced = envvars.read_text()
-    envvars.write_text(f'{sourced}\ncase "$*" in *start*) touch {slow}; sleep 1;; esac\n')
+    envvars.write_text(f'{sourced}\ncase "$*" in *start*) touch {slow}; sleep 0.6;; esac\n')
     yield slow.exists
     envvars.write_text(sourced)
 
