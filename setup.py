@@ -28,7 +28,7 @@ setup(
         "cryptography",
         "click>=8.0",
     ],
-    extras_require={"test": ["pytest>=7", "aiosmtpd", "pytest-timeout", "pytest-xdist"]},
+    extras_require={"test": ["pytest>=7", "aiosmtpd", "pytest-timeout", "pytest-xdist", "hypothesis"]},
     entry_points={
         "certbot.plugins": ["guard = certbot_guard.plugin:Installer"],
         "console_scripts": ["certbot-guard = certbot_guard.cli:main"],

@@ -1,8 +1,9 @@
 """certbot's own log records, as events: why a lineage failed, and when a challenge was over.
 
-A handler on the logger ``certbot``, installed while certbot builds its parser, so that it hears parse failures and
-lock errors too. It keeps a bounded number of records in memory, costs nothing while nothing happens, and never raises:
-an exception here would be certbot's. The records' words are the same from certbot 1.12 to 5.8 (a test notices a change).
+A handler on the loggers ``certbot`` and ``acme``, installed while certbot builds its parser, so that it hears parse
+failures and lock errors too. It keeps a bounded number of records in memory, costs nothing while nothing happens, and
+never raises: an exception here would be certbot's. The records' words are the same from certbot 1.12 to 5.8 (a test
+notices a change).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import logging
 from collections import deque
 from typing import Any, Callable, Optional
+
+from certbot_guard import evidence
 
 _RENEWAL = "certbot._internal.renewal"
 _EXIT = "certbot._internal.log"
@@ -25,7 +28,7 @@ class Capture(logging.Handler):
     :ivar challenge_over: called, in certbot's thread, when the challenge server is about to close.
     :ivar lineage_failed: called with the lineage's name when certbot gave it up.
     :ivar processing: the renewal configuration certbot looks at now, as it showed it, or None.
-    :ivar ran: the hook commands that certbot has run so far in this process.
+    :ivar ran: the pre hooks that certbot has run so far in this process.
     """
 
     def __init__(self) -> None:
@@ -40,6 +43,9 @@ class Capture(logging.Handler):
         self._hook: tuple[str, str] = ("", "")
         self._failed_hook = ""  # what certbot calls a hook that has just failed: its output comes next
         self._broken: Optional[str] = None
+        self._exchange = evidence.Exchange()
+        self._challenges: list[dict[str, str]] = []  # those that failed, as certbot showed them
+        self._exit_error: Optional[BaseException] = None  # certbot logs the exception first, then its text for people
 
     def flush_to(self, sink: Callable[[str, dict], Any]) -> None:
         """From now on events go to ``sink``, those that are waiting first."""
@@ -61,26 +67,35 @@ class Capture(logging.Handler):
         message = record.msg
         if not isinstance(message, str):
             return
-        if message == "Notifying user: %s":
+        if record.name.startswith("acme"):
+            self._exchange.hear(message, record.args)
+        elif message == "Notifying user: %s":
             self._shown(str(record.args[0]) if record.args else "")
         elif message == "Cleaning up challenges":
             if self.challenge_over:
                 self.challenge_over()
         elif message == "Running %s command: %s":
-            self._hook = (str(record.args[0]), record.args[1])  # type: ignore[index]
-            self._failed_hook = ""
-            self.ran.add(record.args[1])  # type: ignore[index,arg-type]
+            self._hook_runs(str(record.args[0]), record.args[1])  # type: ignore[index]
         elif record.levelno >= logging.WARNING:
             self._trouble(record, message)
+        elif message == "Exiting abnormally:" and record.exc_info:
+            self._exit_error = record.exc_info[1]
 
     def _shown(self, text: str) -> None:
         if self._failed_hook and text.startswith(f"{self._failed_hook} ran with output:\n"):
             self._put("hook-output", output=text.partition("\n")[2][:_TEXT_LIMIT])
         if text.startswith("Processing") and text.rstrip().endswith(".conf"):
             self.processing = text[len("Processing"):].strip()
-            self._context.clear()
+            self._begin_anew()
         elif "reported these problems" in text or "problem" in text[:200].lower():
             self._context.append(text[:_TEXT_LIMIT])
+            self._challenges = evidence.reported_problems(text) or self._challenges
+
+    def _begin_anew(self) -> None:
+        """What was said of one lineage explains nothing of the next."""
+        self._context.clear()
+        self._challenges = []
+        self._exchange = evidence.Exchange()
 
     def _trouble(self, record: logging.LogRecord, message: str) -> None:
         arguments = record.args if isinstance(record.args, tuple) else ()
@@ -98,11 +113,24 @@ class Capture(logging.Handler):
             self._context.append(record.getMessage()[:_TEXT_LIMIT])
 
     def _failed(self, lineage: str, error: Any) -> None:
-        self._put("lineage-failed", lineage=lineage, error_type=type(error).__name__, error=str(error)[:100_000],
-                  acme=acme_problem(error), context=list(self._context))
-        self._context.clear()
+        self._put("lineage-failed", lineage=lineage, error_type=type(error).__name__,
+                  error=evidence.text_of(error)[:100_000], acme=acme_problem(error),
+                  context=list(self._context), evidence=self._evidence(error))
+        self._begin_anew()
         if self.lineage_failed:
             self.lineage_failed(lineage)
+
+    def _evidence(self, error: Any, text: str = "") -> dict[str, Any]:
+        known = error if isinstance(error, BaseException) else None
+        return evidence.gather(known, self._exchange, self._challenges, text)
+
+    def _hook_runs(self, kind: str, command: Any) -> None:
+        self._hook, self._failed_hook = (kind, command), ""
+        if kind.startswith("pre"):
+            self.ran.add(command)
+        own = getattr(command, "own", str(command))
+        if self.sink is not None and "certbot_guard.hooks" not in own:
+            self._put("hook-ran", hook=kind, command=own)
 
     def _hook_failed(self, name: str, code: int) -> None:
         kind, command = self._hook
@@ -121,16 +149,18 @@ class Capture(logging.Handler):
             self._put("lineage-broken", path=str(arguments[0]) if arguments else None, error=text)
 
     def _ended(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        text, error = record.getMessage(), self._exit_error
         if record.exc_info and record.exc_info[1] is not None:  # with --debug certbot logs the exception itself
-            text = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+            error = record.exc_info[1]
+            text = f"{type(error).__name__}: {evidence.text_of(error)}"
         # The count of failures says nothing that the failures themselves did not.
         if "renew failure(s)" in text:
             return
         # What a person reads as the end of certbot's output, and the heading of the error that comes next.
         if text.startswith(("Ask for help", "See the logfile", "Please see the logfile")) or text == _HEADING:
             return
-        self._put("fatal", error=text[:_TEXT_LIMIT], context=list(self._context))
+        self._put("fatal", error=text[:_TEXT_LIMIT], context=list(self._context), acme=acme_problem(error),
+                  evidence=self._evidence(error, text))
 
     def _put(self, kind: str, **fields: Any) -> None:
         if self.sink is not None:
@@ -140,7 +170,12 @@ class Capture(logging.Handler):
 
 
 def acme_problem(error: Any) -> Optional[dict[str, Any]]:
-    """The problem document behind an ``acme.messages.Error``, by its public attributes; None for anything else."""
+    """The problem document behind an ``acme.messages.Error``, by its public attributes; None for anything else.
+
+    ``acme.errors.IssuanceError``, an order that failed after finalize, carries one along as ``error``.
+    """
+    if not isinstance(getattr(error, "typ", None), str):
+        error = getattr(error, "error", None)
     kind, detail = getattr(error, "typ", None), getattr(error, "detail", None)
     if not isinstance(kind, str):
         return None

@@ -55,7 +55,13 @@ def test_the_end_of_the_challenges_is_heard(heard):
 def test_a_failing_hook_is_told_with_its_command(heard):
     log("certbot.compat.misc", logging.INFO, "Running %s command: %s", "deploy-hook", "/bin/false")
     log("certbot.display.ops", logging.WARNING, "%s reported error code %d", "Hook 'deploy-hook'", 3)
-    assert heard.events == [("hook-failed", {"hook": "deploy-hook", "code": 3, "command": "/bin/false"})]
+    hook = {"hook": "deploy-hook", "command": "/bin/false"}
+    assert heard.events == [("hook-ran", hook), ("hook-failed", {**hook, "code": 3})]
+
+
+def test_a_hook_of_our_own_is_not_noted(heard):
+    log("certbot.compat.misc", logging.INFO, "Running %s command: %s", "pre-hook", "/v/bin/python -I -m certbot_guard.hooks pre /s 1")
+    assert heard.events == []
 
 
 def test_a_broken_renewal_configuration_is_told_once(heard):
