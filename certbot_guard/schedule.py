@@ -1,0 +1,215 @@
+"""When the renewal is tried next: systemd's timers and cron's tables, read as they are on this machine.
+
+Looks, never changes anything, never raises, and is back within about two seconds: a message waits for it. What it
+cannot find out it says so. Used by what writes messages and by the ``certbot-guard`` command.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone, tzinfo
+from pathlib import Path
+from typing import Callable, Optional, Sequence
+from zoneinfo import ZoneInfo
+
+from certbot_guard import cron, text, timers
+
+READ_LIMIT_BYTES = 256 * 1024
+FILES_LIMIT = 200
+# For all of it, and for systemd's part: one that hangs leaves time for the crontabs.
+SECONDS, SYSTEMD_SECONDS = 1.8, 1.2
+NOT_FOUND = "no timer and no crontab line that runs certbot was found"
+
+_RENEWS = re.compile(r"(?:certbot(?!-guard)|letsencrypt).*\brenew|certbot-guard\b.*\brun\b")
+# Debian's /etc/cron.d/certbot (certbot 0.10 to 4.0) leaves the work to certbot.timer where systemd runs.
+_ONLY_WITHOUT_SYSTEMD = re.compile(r"!\s*-d\s+/run/systemd/system")
+# Debian's line, that of certbot's instructions (until 2021), and a shell's own
+_SLEEPS = (re.compile(r"sleep\W+int\W*rand\W*(\d+)"), re.compile(r"sleep\W*random\.random\W*\*\s*(\d+)"),
+           re.compile(r"sleep\s+\S*RANDOM\s*\\?%\s*(\d+)"), re.compile(r"sleep\s+(\d+)\b"))
+_ANACRON_FIRST = re.compile(r"test\s+-x\s+(\S*/anacron)\s*\|\||\[\s+-x\s+(\S*/anacron)\s+\]\s*\|\|")
+# run-parts(8): without a rule of one's own these are the names it runs, and Debian's cron those it reads in cron.d
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_RPM_LEFTOVER = re.compile(r"~$|,$|\.(?:rpmsave|rpmorig|rpmnew|swp|cfsaved)$|^\.")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The next attempt. ``when`` is None where something will start it and nobody can say when.
+
+    :ivar source: ``certbot.timer``, or ``/etc/cron.d/certbot, line 18``
+    :ivar spread_seconds: how much later it may be, at random; None: not at all
+    """
+
+    when: Optional[datetime]
+    source: str
+    spread_seconds: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where cron has its tables. ``plain_names``: as on Debian, files with a dot in their name are not looked at."""
+
+    crontab: Path = Path("/etc/crontab")
+    cron_d: Path = Path("/etc/cron.d")
+    users: Sequence[Path] = (Path("/var/spool/cron/crontabs/root"), Path("/var/spool/cron/root"))
+    periodic: Sequence[Path] = tuple(Path(f"/etc/cron.{name}") for name in ("hourly", "daily", "weekly", "monthly"))
+    anacrontab: Path = Path("/etc/anacrontab")
+    plain_names: bool = os.path.exists("/etc/debian_version")
+
+
+def next_attempt(now: datetime, places: Optional[Places] = None, ask: Optional[timers.Ask] = None,
+                 systemd: Optional[bool] = None, zone: Optional[tzinfo] = None) -> Optional[Attempt]:
+    """The earliest attempt after ``now`` (aware) that a timer or crontab line will make; None if there is none.
+
+    :param ask: runs systemctl and systemd-analyze
+    :param systemd: whether systemd runs here
+    :param zone: cron's time zone
+    """
+    began = time.monotonic()
+    under_systemd = os.path.isdir("/run/systemd/system") if systemd is None else systemd
+    found: list[Attempt] = []
+    looks: list[Callable[[], list[Attempt]]] = [
+        lambda: _of_cron(now, places or Places(), under_systemd, zone or local_zone(), began + SECONDS)]
+    if under_systemd:
+        looks.insert(0, lambda: [Attempt(*timer) for timer in timers.upcoming(now, began + SYSTEMD_SECONDS, ask)])
+    for look in looks:
+        try:
+            found += look()
+        except Exception:  # a message says less rather than nothing
+            pass
+    known = [attempt for attempt in found if attempt.when is not None]
+    return min(known, key=lambda attempt: attempt.when) if known else (found[0] if found else None)  # type: ignore[arg-type,return-value]
+
+
+def words(attempt: Optional[Attempt], now: datetime) -> str:
+    """``2026-11-24 16:17 UTC, in 12 hours (certbot.timer)``: harmless, one line."""
+    if attempt is None:
+        return NOT_FOUND
+    source = text.line(attempt.source, 160)
+    if attempt.when is None:
+        return f"at a time that is not known ({source})"
+    shown = f"{attempt.when.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    if attempt.spread_seconds and attempt.spread_seconds >= 60:
+        return f"at {shown} or up to {_length(attempt.spread_seconds)} later ({source})"
+    return f"{shown}, in {_length((attempt.when - now).total_seconds())} ({source})"
+
+
+def local_zone() -> tzinfo:
+    """The machine's time zone, with its rules; cron has no other."""
+    try:
+        with open("/etc/localtime", "rb") as file:
+            return ZoneInfo.from_file(file)
+    except (OSError, ValueError):
+        return timezone.utc
+
+
+def _length(seconds: float) -> str:
+    if seconds < 90:
+        return "1 minute" if seconds > 30 else "less than a minute"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} minutes"
+    hours = round(seconds / 3600)
+    return f"{hours} hours" if hours < 48 else f"{round(seconds / 86400)} days"
+
+
+# -- cron --------------------------------------------------------------------------------------------------------------
+
+
+def _of_cron(now: datetime, places: Places, systemd: bool, zone: tzinfo, deadline: float) -> list[Attempt]:
+    entries = _entries(places, deadline)
+    found = []
+    for entry in entries:
+        if time.monotonic() > deadline:
+            break
+        if _RENEWS.search(entry.command) and not (systemd and _ONLY_WITHOUT_SYSTEMD.search(entry.command)):
+            found += _attempts(entry, now, zone, f"{entry.source_path}, line {entry.line_number}", entry.command)
+    for directory in places.periodic:
+        for script, body in _scripts(directory, places, systemd, deadline):
+            found += _periodic(directory, script, body, entries, places, now, zone)
+    return found
+
+
+def _entries(places: Places, deadline: float) -> list[cron.Entry]:
+    tables = [(places.crontab, True)]
+    tables += [(path, True) for path in _files(places.cron_d) if _is_looked_at(path.name, places)]
+    tables += [(path, False) for path in places.users]
+    found: list[cron.Entry] = []
+    for path, user_column in tables:
+        if time.monotonic() < deadline:
+            found += cron.parse(_read(path), str(path), user_column).entries
+    return found
+
+
+def _attempts(entry: cron.Entry, now: datetime, zone: tzinfo, source: str, command: str) -> list[Attempt]:
+    when = entry.next_after(now, zone)
+    return [Attempt(when, source, _sleep_seconds(command))] if when else []
+
+
+def _sleep_seconds(command: str) -> Optional[float]:
+    for pattern in _SLEEPS:
+        match = pattern.search(command)
+        if match:
+            return float(match[1][:7])
+    return None
+
+
+def _scripts(directory: Path, places: Places, systemd: bool, deadline: float) -> list[tuple[Path, str]]:
+    """The scripts of /etc/cron.daily and the like that renew, with what they say."""
+    found = []
+    for path in _files(directory):
+        if time.monotonic() > deadline:
+            break
+        if not _is_looked_at(path.name, places) or not os.access(path, os.X_OK):
+            continue
+        said = _read(path).replace("\\\n", " ").split("\n")
+        body = "\n".join(line for line in said if not line.lstrip().startswith("#"))
+        if any(map(_RENEWS.search, body.split("\n"))) and not (systemd and _ONLY_WITHOUT_SYSTEMD.search(body)):
+            found.append((path, body))
+    return found
+
+
+def _periodic(directory: Path, script: Path, body: str, entries: list[cron.Entry], places: Places, now: datetime,
+              zone: tzinfo) -> list[Attempt]:
+    """When ``script`` runs: as often as a crontab line runs its directory, or whenever anacron finds the time."""
+    for entry in entries:
+        if not re.search(rf"{re.escape(str(directory))}(?![\w.-])", entry.command):
+            continue
+        anacron = _ANACRON_FIRST.search(entry.command)
+        if not (anacron and os.access(anacron[1] or anacron[2], os.X_OK)):
+            return _attempts(entry, now, zone, str(script), body)
+        return [Attempt(None, f"{script}, run by anacron")]
+    if re.search(rf"^[^#]*{re.escape(str(directory))}(?![\w.-])", _read(places.anacrontab), re.MULTILINE):
+        return [Attempt(None, f"{script}, run by anacron")]
+    return []
+
+
+def _is_looked_at(name: str, places: Places) -> bool:
+    return bool(_PLAIN_NAME.fullmatch(name)) if places.plain_names else not _RPM_LEFTOVER.search(name)
+
+
+def _files(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())[:FILES_LIMIT]
+    except OSError:
+        return []
+
+
+def _read(path: Path) -> str:
+    """What a file says, up to a limit; nothing if it cannot be read, or is no file but a pipe or a device."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:
+        return ""
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ""
+        return os.read(descriptor, READ_LIMIT_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
