@@ -117,7 +117,9 @@ class _Services:
     def __init__(self) -> None:
         import apprise
 
-        self._apprise = apprise
+        from certbot_guard import reasons, render
+
+        self._apprise, self._reasons, self._render = apprise, reasons, render
         warm = apprise.Apprise(asset=self._asset())
         warm.add("json://127.0.0.1:9/")  # loads every service: 220 ms, once (measured, Apprise 1.9 and 2.2)
 
@@ -158,22 +160,38 @@ class _Services:
         kinds = self._apprise.NotifyType
         kind = kinds.SUCCESS if message["event"] == "recovery" else {
             "critical": kinds.FAILURE, "warning": kinds.WARNING}.get(message["severity"], kinds.INFO)
+        form = self._render.form(self._describe(service), message["title"], message["body"] or message["title"],
+                                 "info" if message["event"] == "recovery" else message["severity"])
+        formats = {"html": self._apprise.NotifyFormat.HTML, "text": self._apprise.NotifyFormat.TEXT}
         holder = self._apprise.Apprise(asset=self._asset())
         holder.add(service)
-        # DEBUG would have the URL and the payload in it.
-        with self._apprise.LogCapture(level=30, fmt="%(message)s") as log:
+        # DEBUG would have the URL and the payload in it; the listener keeps only what begins as a reason does.
+        with self._reasons.listening() as listener, self._apprise.LogCapture(level=30, fmt="%(message)s") as log:
             # True, False, None (nobody was told), or from 2.2 an AppriseResult: only bool() is right for all.
-            result = holder.notify(body=message["body"] or message["title"], title=message["title"], notify_type=kind,
-                                   body_format=self._apprise.NotifyFormat.TEXT)
+            result = holder.notify(body=form.body or form.title, title=form.title, notify_type=kind,
+                                   body_format=formats.get(form.format or ""))
             said = " ".join((log.getvalue() if log is not None else "").split())
         if bool(result) or self._is_a_yes(service, said):
             return ""
-        return said or "the service did not take it"
+        return self._reasons.sentence(str(getattr(service, "service_name", "")), said, listener.heard)
+
+    def _describe(self, service: Any) -> Any:
+        """What this Apprise says of the service, for :mod:`certbot_guard.render`; 1.2.0 to 2.3 name it alike."""
+        resolve = getattr(service, "resolve_format", None)  # from 2.x a service may have several formats
+        shown = resolve(None) if resolve else service.notify_format
+        return self._render.Service(
+            type(service).__name__, str(getattr(shown, "value", shown)).lower(), service.body_maxlen,
+            service.title_maxlen, service.body_max_line_count,
+            joins=service.title_maxlen <= 0 or bool(getattr(service, "overflow_amalgamate_title", False)),
+            splits=service.overflow_mode == self._apprise.OverflowMode.SPLIT,
+            escapes=hasattr(self._apprise.conversion, "text_to_markdown"),
+            blocks=bool(getattr(service, "use_blocks", False)))
 
     def _is_a_yes(self, service: Any, said: str) -> bool:
-        # Apprise 1.2.0 compares Slack's b'ok' with 'ok': delivered, and reported as failed for ever (fixed in 1.2.1).
+        # Apprise 1.2.0 compares a webhook's b'ok' with 'ok': delivered, and reported as failed for ever (fixed in
+        # 1.2.1). A bot's refusal reads the same, "error=200.", and is one: Slack says why in the body.
         return (self._apprise.__version__ == "1.2.0" and type(service).__name__ == "NotifySlack"
-                and said.endswith("error=200."))
+                and service.mode != "bot" and said.endswith("error=200."))
 
 
 def refusal(url: str) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import email
 import email.policy
+import ssl
 import threading
 import time
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import quote
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
+from tests.support.authority import Authority
 from tests.support.listener import Switchable
 from tests.support.ports import free_port
 
@@ -36,15 +39,26 @@ class Mail:
         part = self.message.get_body(("plain", "html"))
         return part.get_content() if part is not None else ""
 
+    @property
+    def html(self) -> str:
+        """The HTML part, or an empty string."""
+        part = self.message.get_body(("html",))
+        return part.get_content() if part is not None else ""
+
     def __repr__(self) -> str:
         return f"<Mail {self.subject!r}>"
 
 
 class Mailbox(Switchable):
-    """Open from the start. ``refuse()``, ``hang()``, ``drip()``, ``reject()`` break it; ``heal()`` mends it."""
+    """Open from the start. ``refuse()``, ``hang()``, ``drip()``, ``reject()`` break it; ``heal()`` mends it.
 
-    def __init__(self) -> None:
+    :param tls: certificate and key: STARTTLS is offered, and wanted before anything else.
+    :param login: user and password: without these nothing is taken.
+    """
+
+    def __init__(self, tls: Optional[tuple[Path, Path]] = None, login: Optional[tuple[str, str]] = None) -> None:
         super().__init__(free_port())
+        self._tls, self._login = tls, login
         self.messages: list[Mail] = []
         self.logins: list[tuple[str, str]] = []
         self.attempts = 0  # mails offered, those rejected too
@@ -61,6 +75,17 @@ class Mailbox(Switchable):
         """The Apprise URL of this mailbox; with a login if ``user`` is given."""
         login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
         return f"mailto://{login}127.0.0.1:{self.port}?from=guard@guard.test&to={to}{more}"
+
+    @classmethod
+    def secure(cls, directory: Path, authority: Authority, login: Optional[tuple[str, str]] = None,
+               names: tuple[str, ...] = ("localhost", "127.0.0.1"), **options: Any) -> Mailbox:
+        """With STARTTLS, under a certificate of this authority."""
+        return cls(authority.write(directory, "mailbox", list(names), **options), login)
+
+    def secure_url(self, user: str = "", password: str = "", to: str = "ops@guard.test", host: str = "localhost") -> str:
+        """The Apprise URL of this mailbox over STARTTLS."""
+        login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
+        return f"mailtos://{login}{host}:{self.port}?from=guard@guard.test&to={to}&mode=starttls"
 
     def reject(self, reply: str = "554 5.7.1 no mail today") -> None:
         """Mails are refused with this reply from now on."""
@@ -100,12 +125,19 @@ class Mailbox(Switchable):
         return "250 OK"
 
     def _authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        self.logins.append((bytes(data.login).decode(), bytes(data.password).decode()))
-        return AuthResult(success=True)
+        given = (bytes(data.login).decode(), bytes(data.password).decode())
+        self.logins.append(given)
+        # handled=False: aiosmtpd says 535 5.7.8 itself
+        return AuthResult(success=self._login in (None, given), handled=False)
 
     def _start(self) -> None:
+        options: dict[str, Any] = {}
+        if self._tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self._tls)
+            options = {"tls_context": context, "require_starttls": True}
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port, auth_require_tls=False,
-                                      authenticator=self._authenticate)
+                                      auth_required=self._login is not None, authenticator=self._authenticate, **options)
         self._controller.start()
 
     def _stop(self) -> None:

@@ -20,6 +20,7 @@ from certbot_guard.interfaces import INotifier
 from certbot_guard.journal import Journal
 from certbot_guard.message import Message
 from certbot_guard.outcomes import Outcome, OutcomeFile
+from certbot_guard.standing import Taker
 
 ONE = Message("r1-1", "r1", "failure", "warning", "title", "body")
 
@@ -31,28 +32,20 @@ def config(*channels: Channel, files: tuple[Path, ...] = ()) -> Config:
 # -- to whom -------------------------------------------------------------------------------------------------------
 
 
-def test_every_channel_gets_a_message_and_an_apprise_file_is_a_channel() -> None:
-    found = config(Channel("mail", "mailto://x"), Channel("chat", "json://x"), files=(Path("/etc/apprise.yml"),))
-    assert notify.channels_for(found, ONE) == ["mail", "chat", "apprise_config /etc/apprise.yml"]
-
-
-def test_a_channel_gets_the_events_and_severities_it_asked_for() -> None:
-    found = config(Channel("a", "json://x", frozenset({"recovery"})), Channel("b", "json://x", min_severity="critical"),
-                   Channel("c", "json://x", frozenset({"failure"}), "warning"))
-    assert notify.channels_for(found, ONE) == ["c"]
-
-
-def test_who_was_told_of_an_outage_is_told_of_its_end() -> None:
-    over = replace(ONE, event="recovery", severity="info")
-    assert notify.channels_for(config(Channel("b", "json://x", min_severity="critical")), over) == ["b"]
+def test_every_channel_is_offered_messages_and_an_apprise_file_is_a_channel() -> None:
+    found = config(Channel("mail", "mailto://x"), Channel("chat", "json://x", frozenset({"recovery"}), "critical"),
+                   files=(Path("/etc/apprise.yml"),))
+    assert notify.takers(found) == [
+        Taker("mail", notify.EVERYTHING), Taker("chat", frozenset({"recovery"}), "critical"),
+        Taker("apprise_config /etc/apprise.yml", notify.EVERYTHING)]
 
 
 def test_without_any_channel_it_is_the_system_log() -> None:
-    assert notify.channels_for(config(), ONE) == [notify.SYSLOG]
+    assert notify.takers(config()) == [Taker(notify.SYSLOG, notify.EVERYTHING)]
 
 
 def test_channels_that_want_nothing_are_not_replaced_by_the_system_log() -> None:
-    assert notify.channels_for(config(Channel("a", "json://x", frozenset({"recovery"}))), ONE) == []
+    assert [one.name for one in notify.takers(config(Channel("a", "json://x", frozenset({"recovery"}))))] == ["a"]
 
 
 def test_nothing_waiting_starts_no_process(monkeypatch) -> None:
@@ -315,6 +308,8 @@ def test_only_slack_of_one_apprise_version_is_believed_against_its_word(services
     monkeypatch.setattr(services._apprise, "__version__", "1.2.0")
     assert services._is_a_yes(slack, "Failed to send to Slack: error=200.")
     assert not services._is_a_yes(slack, "Failed to send to Slack: Server error, error=500.")
+    _, bot = next(services.of({"url": "slack://xoxb-1234567890-1234567890-4ddtest7e44ffef0e4b90fd/#ops"}))
+    assert not services._is_a_yes(bot, "Failed to send to Slack: error=200."), "a bot's refusal reads the same"
     monkeypatch.setattr(services._apprise, "__version__", "1.9.0")
     assert not services._is_a_yes(slack, "Failed to send to Slack: error=200.")
 
