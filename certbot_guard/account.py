@@ -5,11 +5,16 @@ Pure. :mod:`certbot_guard.report` turns it into words.
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import takewhile
 from typing import Any, Optional
+
+from certbot_guard.diagnosis import Diagnosis, diagnose
+from certbot_guard.stakes import Validity
 
 # A message is made when one of these is new; every other kind is context.
 NOTEWORTHY = frozenset({
@@ -36,24 +41,38 @@ class Outage:
 
 @dataclass
 class Failure:
-    """Lineages that failed with the same error. ``event`` is the first one's."""
+    """Lineages that failed for the same cause. ``event`` is the first one's.
+
+    :ivar others: by their likeness, the first event of each error of this cause that reads differently
+    """
 
     event: dict[str, Any]
+    diagnosis: Diagnosis
     lineages: list[str] = field(default_factory=list)
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Account:
-    """Everything that the words are made of. ``news``: the noteworthy events after ``after``, oldest first."""
+    """Everything that the words are made of.
+
+    :ivar news: the noteworthy events after ``after``, oldest first; less of them where :meth:`about` left some out
+    :ivar recovered: troubles of earlier runs that are over, where :meth:`about` said so
+    :ivar still: troubles told before that still stand, in the same way
+    """
 
     def __init__(self, facts: dict[str, Any], events: list[dict[str, Any]], after: int, now: datetime,
-                 serving: Optional[bool], expiry: dict[str, datetime]) -> None:
+                 serving: Optional[bool], validities: dict[str, Validity]) -> None:
         self.facts = facts
         self.events = events
+        self.after = after
         self.now = now
         self.serving = serving
-        self.expiry = {**_planned_expiry(events), **expiry}
+        self._validities = {**_planned(events), **validities}
         self.dry_run = bool(facts.get("dry_run"))
         self.news = [event for event in events if event.get("n", 0) > after and self._is_news(event)]
+        self._failures: Optional[list[Failure]] = None
+        self.recovered: tuple[Any, ...] = ()
+        self.still: tuple[Any, ...] = ()
         self.outages = _outages(events, now)
         self.stopped = bool(self.outages)
 
@@ -86,16 +105,48 @@ class Account:
         """Every event of these kinds, news or not."""
         return [event for event in self.events if event["kind"] in kinds]
 
+    def about(self, numbers: frozenset[int], recovered: tuple[Any, ...], still: tuple[Any, ...]) -> Account:
+        """The same run with no other news than the events of these numbers, and that of a server that serves again."""
+        made = copy.copy(self)
+        made._failures = None
+        made.recovered, made.still = recovered, still
+        made.news = [event for event in self.news if event["n"] in numbers
+                     or (event["kind"] == "serving" and made.server_recovered)]
+        return made
+
     def output_of(self, failed_hook: dict[str, Any]) -> list[str]:
         """What a hook that failed has printed, which certbot logs right after the failure."""
         later = self.events[self.events.index(failed_hook) + 1:]
         return [str(event.get("output") or "") for event in takewhile(lambda event: event["kind"] != "hook-failed", later)
                 if event["kind"] == "hook-output"]
 
+    def from_its_start(self) -> Account:
+        """The same run, with all of it as news."""
+        made = copy.copy(self)
+        made._failures = None
+        made.news = [event for event in self.events if self._is_news(event)]
+        return made
+
     @property
     def is_recovery(self) -> bool:
-        """It was told that the server would not start; it serves now, and there is no other news."""
-        return self.serving is not False and all(event["kind"] == "serving" for event in self.news)
+        """Something is well again, and there is no other news."""
+        return bool(self.recovered) and all(event["kind"] == "serving" for event in self.news)
+
+    @property
+    def server_recovered(self) -> bool:
+        """It was told that the server would not start, or is left down; it serves now."""
+        return any(one.standing.subject.startswith("server") for one in self.recovered)
+
+    @property
+    def is_whole(self) -> bool:
+        """certbot went through every lineage and came to its end: what it did not complain of is well."""
+        words = self.facts.get("argv") or ()
+        return (self.facts.get("verb") == "renew" and not self.dry_run and self.ended_well
+                and not any("--cert-name" in str(word) for word in words))
+
+    @property
+    def ended_well(self) -> bool:
+        return bool(self.all("exit")) and not self.all("died", "fatal")
 
     @property
     def left_down(self) -> bool:
@@ -106,18 +157,27 @@ class Account:
     # -- lineages --------------------------------------------------------------------------------------------
 
     def failures(self) -> list[Failure]:
-        """The new failures, those with the same error together, the largest group first."""
+        """The new failures, those of the same cause together, the largest group first."""
+        if self._failures is None:
+            self._failures = self._grouped()
+        return self._failures
+
+    def _grouped(self) -> list[Failure]:
         groups: dict[str, Failure] = {}
         for event in self.new("lineage-failed"):
-            group = groups.setdefault(self._likeness(event), Failure(event))
+            diagnosis = diagnose(event, self.facts)
+            likeness = self.likeness(event)
+            key = diagnosis.key if diagnosis.cause != "unknown" else likeness
+            group = groups.setdefault(key, Failure(event, diagnosis))
+            group.others.setdefault(likeness, event)
             if str(event.get("lineage")) not in group.lineages:
                 group.lineages.append(str(event.get("lineage")))
         return sorted(groups.values(), key=lambda group: -len(group.lineages))
 
-    def _likeness(self, event: dict[str, Any]) -> str:
+    def likeness(self, event: dict[str, Any]) -> str:
         """The error without the lineage's own names: what two lineages that failed alike have in common."""
         acme = event.get("acme") or {}
-        key = f"{event.get('error_type')} {acme.get('type')} {acme.get('detail') or event.get('error')}"[:4000]
+        key = f"{event.get('error_type')} {acme.get('type')} {acme.get('detail') or event.get('error') or event.get('reason')}"[:4000]
         if not acme:  # "Some challenges have failed." is what certbot says of all; what it showed before tells them apart
             key += " ".join(str(text) for text in event.get("context") or ())[:4000]
         key += "".join(f" {inner.get('type')} {inner.get('detail')}" for inner in subproblems(event)[:5])[:2000]
@@ -141,8 +201,14 @@ class Account:
         renewed = {event.get("lineage") for event in self.all("deployed")}
         return [name for name in dict.fromkeys(found) if name not in renewed]
 
-    def not_renewed_expiry(self) -> list[datetime]:
-        return [self.expiry[name] for name in self.not_renewed() if name in self.expiry]
+    def validity(self, lineage: str) -> Optional[Validity]:
+        """Of the certificate that this lineage has now, as far as it is known."""
+        return self._validities.get(lineage)
+
+    def soonest(self, names: Iterable[str]) -> Optional[tuple[str, Validity]]:
+        """Which of these certificates expires first."""
+        known = [(name, self._validities[name]) for name in dict.fromkeys(names) if name in self._validities]
+        return min(known, key=lambda one: (one[1].not_after, one[0]), default=None)
 
     def unfinished(self) -> list[str]:
         """The lineage that certbot was at when it died, or gave up."""
@@ -169,12 +235,12 @@ def parsed(value: Any) -> Optional[datetime]:
     return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
 
 
-def _planned_expiry(events: list[dict[str, Any]]) -> dict[str, datetime]:
+def _planned(events: list[dict[str, Any]]) -> dict[str, Validity]:
     found = {}
     for event in events:
         when = parsed(event.get("not_after")) if event.get("not_after") else None
         if when is not None and event.get("lineage"):
-            found[str(event["lineage"])] = when
+            found[str(event["lineage"])] = Validity(when)
     return found
 
 

@@ -29,7 +29,7 @@ from certbot_guard.inifile import (
 from certbot_guard.statedir import UntrustedFileError, is_others, read_trusted
 from certbot_guard.urls import check_urls
 
-__all__ = ["SECTIONS", "Channel", "Config", "Problem", "ServerConfig", "check_urls", "default_path", "load"]
+__all__ = ["SECTIONS", "Channel", "Config", "MessagesConfig", "Problem", "ServerConfig", "check_urls", "default_path", "load"]
 
 APPRISE_CONFIG = "apprise_config"
 _PATH = re.compile(r"/[^\x00-\x1f]*|[\w. +-]+(/[\w. +-]+)*")
@@ -63,6 +63,15 @@ class ServerConfig:
 
 
 @dataclass(frozen=True)
+class MessagesConfig:
+    """The ``[messages]`` section."""
+
+    remind_every_seconds: float = 86400.0
+    keep_undelivered_seconds: float = 604800.0
+    log_lines: int = 0
+
+
+@dataclass(frozen=True)
 class Channel:
     """One way to reach people: a line of ``[notify]``."""
 
@@ -83,6 +92,7 @@ class Config:
     server_usable: bool = True
     channels: tuple[Channel, ...] = ()
     apprise_configs: tuple[Path, ...] = ()
+    messages: MessagesConfig = MessagesConfig()
     state_dir: Optional[Path] = None
     certbot_config_dirs: tuple[Path, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -145,10 +155,11 @@ def _config(ini: IniFile) -> Config:
     server = _server(ini)
     state = _state_dir(ini)
     certbot = _values(ini, "certbot")
+    messages = _renamed(_values(ini, "messages"))
     channels, files = _channels(ini)
     _notice_lost_server_lines(ini)
     return Config(ini.path, server=server, server_usable=ini.server_usable, channels=channels,
-                  apprise_configs=files, state_dir=state,
+                  apprise_configs=files, messages=MessagesConfig(**messages), state_dir=state,
                   certbot_config_dirs=tuple(Path(one) for one in certbot.get("config_dir", ())),
                   problems=ini.problems())
 
@@ -172,10 +183,16 @@ def _values(ini: IniFile, section: str, kind: Optional[str] = None) -> dict[str,
     return values
 
 
+_IN_SECONDS = ("max_outage", "drain", "remind_every", "keep_undelivered")
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    return {f"{name}_seconds" if name in _IN_SECONDS else name: value for name, value in values.items()}
+
+
 def _server(ini: IniFile) -> ServerConfig:
     values = _values(ini, "server")
-    renamed = {"max_outage": "max_outage_seconds", "drain": "drain_seconds"}
-    server = ServerConfig(**{renamed.get(name, name): value for name, value in values.items()})
+    server = ServerConfig(**_renamed(values))
     missing = [name for name in ("start_command", "stop_command", "listen") if not values.get(name)]
     if server.control == "command" and missing:
         line = next(entry.line for entry in ini.of_section("server") if entry.key == "control")

@@ -10,6 +10,7 @@ The file keeps SQLite's rollback journal (no WAL): one file to copy, and nothing
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 from certbot_guard import lease as leases
-from certbot_guard import schema
-from certbot_guard.errors import JournalError
+from certbot_guard import business, schema, standing_rows
+from certbot_guard.errors import JournalError, StateError
 from certbot_guard.message import Message
+from certbot_guard.standing import Memory
+from certbot_guard.standing_rows import Changes, stamp
 
 FILE = "journal.db"
 BUSY_SECONDS = 5.0
@@ -30,6 +33,9 @@ KEEP_RUNS_DAYS = 400
 KEEP_SENT_DAYS = 90
 # Channels that are gone from guard.ini, or down for a month: what they still should get is news no more.
 KEEP_UNDELIVERED_DAYS = 30
+KEEP_REPLACED = 50
+# After the first, second, ... failure in a row.
+BACKOFF_SECONDS = (60, 300, 900, 1800, 3600, 7200, 14400)
 _EVENTS_LIMIT = 16_000
 
 
@@ -39,6 +45,8 @@ class Waiting:
 
     :ivar possible_repeat: an earlier attempt may have succeeded without our knowing.
     :ivar done: which of a channel's services have it already (a channel may be several, in an Apprise file).
+    :ivar replaced: when written, and the title, of each message that this one took the place of, oldest first.
+    :ivar reason: why it did not go out yet, in one harmless line, or an empty one.
     """
 
     channel: str
@@ -47,6 +55,8 @@ class Waiting:
     created: datetime
     attempts: int
     done: tuple[str, ...] = ()
+    replaced: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
 
 
 class Journal:
@@ -103,38 +113,123 @@ class Journal:
 
     def add(self, message: Message, channels: list[str], upto: int) -> None:
         """The message waits for each channel, and the run is told up to that event. Again: nothing changes."""
-        now = _stamp(datetime.now(timezone.utc))
         with self._transaction() as run:
-            run("INSERT OR IGNORE INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (
+            self._add(run, message, channels, utc_now())
+            self._told(run, message.run, upto)
+            self._prune(run, utc_now())
+
+    def publish(self, messages: list[tuple[Message, list[str]]], run_id: str, upto: int, changes: Changes,
+                now: datetime) -> None:
+        """All of it at once: each message waits for its channels, in the place of what waited there before; what stands
+        and who has heard of it is as ``changes`` say; and the run is told up to that event. Again: nothing changes.
+        """
+        with self._transaction() as run:
+            for message, channels in messages:
+                for channel in self._add(run, message, channels, now):
+                    self._replace(run, message, channel)
+            standing_rows.apply(run, self.settings, changes)
+            self._told(run, run_id, upto)
+            self._prune(run, now)
+
+    def memory(self) -> Memory:
+        """What stands, and who has heard of it."""
+        with _translated("the state database cannot be read"):
+            return standing_rows.load(self._database.execute, self.settings)
+
+    def _add(self, run: Any, message: Message, channels: list[str], now: datetime) -> list[str]:
+        """Returns the channels for which it is new."""
+        run("INSERT OR IGNORE INTO messages (id, run, event, severity, title, body, created, settings)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (
                 message.id, message.run, message.event, message.severity, _storable(message.title),
-                _storable(message.body), now, self.settings))
-            for channel in channels:
-                run("INSERT OR IGNORE INTO outbox (message, channel, state) VALUES (?, ?, 'pending')",
-                    (message.id, channel))
-            run("INSERT INTO told VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET upto = max(upto, excluded.upto)",
-                (message.run, upto))
-            self._prune(run, datetime.now(timezone.utc))
+                _storable(message.body), stamp(now), self.settings))
+        return [channel for channel in channels
+                if run("INSERT OR IGNORE INTO outbox (message, channel, state) VALUES (?, ?, 'pending')",
+                       (message.id, channel)).rowcount]
+
+    def _replace(self, run: Any, message: Message, channel: str) -> None:
+        """What waits for this channel gives way to the new message. One that is on its way does not."""
+        older = run("SELECT m.id, m.created, m.title, o.replaced FROM outbox o JOIN messages m ON m.id = o.message"
+                    " WHERE o.channel = ? AND o.state = 'pending' AND m.settings = ? AND m.id != ? AND m.run != 'test'"
+                    " ORDER BY m.created, m.rowid", (channel, self.settings, message.id)).fetchall()
+        replaced: list[Any] = []
+        for identity, created, title, before in older:
+            replaced += [*json.loads(before), [created, title]]
+            run("UPDATE outbox SET state = 'replaced' WHERE message = ? AND channel = ?", (identity, channel))
+        if replaced:
+            run("UPDATE outbox SET replaced = ? WHERE message = ? AND channel = ?",
+                (json.dumps(replaced[-KEEP_REPLACED:]), message.id, channel))
+
+    @staticmethod
+    def _told(run: Any, run_id: str, upto: int) -> None:
+        run("INSERT INTO told VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET upto = max(upto, excluded.upto)",
+            (run_id, upto))
+
+    def give_up_before(self, when: datetime) -> list[tuple[str, str]]:
+        """What has waited since before ``when`` is not tried any more. Returns the channel and title of each."""
+        with self._transaction() as run:
+            rows = run("SELECT o.channel, m.title, m.id FROM outbox o JOIN messages m ON m.id = o.message"
+                       " WHERE o.state = 'pending' AND m.created < ? AND m.settings = ?",
+                       (stamp(when), self.settings)).fetchall()
+            for channel, _, identity in rows:
+                run("UPDATE outbox SET state = 'given-up' WHERE message = ? AND channel = ?", (identity, channel))
+        return [(channel, title) for channel, title, _ in rows]
+
+    def nobody_has(self) -> list[Message]:
+        """The messages that were tried, and that no channel has taken."""
+        rows = self._read(
+            "SELECT id, run, event, severity, title, body FROM messages m WHERE settings = ? AND in_syslog = 0"
+            " AND EXISTS (SELECT 1 FROM outbox WHERE message = m.id AND state = 'pending' AND attempts > 0)"
+            " AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = m.id AND (state IN ('sent', 'sending')"
+            " OR (state = 'pending' AND attempts = 0))) ORDER BY created", (self.settings,))
+        return [Message(*row) for row in rows]
+
+    def first_in_syslog(self, message_id: str) -> bool:
+        """Note that this message goes to the system log, and say whether it had not been there."""
+        with self._transaction() as run:
+            return bool(run("UPDATE messages SET in_syslog = 1 WHERE id = ? AND in_syslog = 0", (message_id,)).rowcount)
+
+    # -- channels --------------------------------------------------------------------------------------------
+
+    def channel_tried(self, channel: str, ok: bool, now: datetime) -> None:
+        """How a channel did just now: after a failure it is left in peace for a while, longer each time."""
+        with self._transaction() as run:
+            row = run("SELECT failures FROM channels WHERE settings = ? AND channel = ?",
+                      (self.settings, channel)).fetchone()
+            failures = 0 if ok else (row[0] if row else 0) + 1
+            wait = timedelta(seconds=BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]) if failures else timedelta()
+            run("INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?)",
+                (self.settings, channel, failures, stamp(now), stamp(now + wait)))
+
+    def resting(self, now: datetime) -> dict[str, datetime]:
+        """The channels that failed lately, and until when they are left in peace."""
+        rows = self._read("SELECT channel, next_try FROM channels WHERE settings = ? AND failures > 0 AND next_try > ?"
+                          " AND tried <= ?", (self.settings, stamp(now), stamp(now)))  # a clock that was set back
+        return {channel: datetime.fromisoformat(until) for channel, until in rows}
+
+    # -- what waits ------------------------------------------------------------------------------------------
 
     def channels_waiting(self) -> list[str]:
         """The channels that still have something to get."""
         rows = self._read("SELECT DISTINCT o.channel FROM outbox o JOIN messages m ON m.id = o.message"
-                          " WHERE o.state != 'sent' AND m.settings = ? ORDER BY o.channel", (self.settings,))
+                          " WHERE o.state IN ('pending', 'sending') AND m.settings = ? ORDER BY o.channel", (self.settings,))
         return [row[0] for row in rows]
 
     def settings_waiting(self) -> list[str]:
         """The settings files for whose channels something waits here."""
         rows = self._read("SELECT DISTINCT m.settings FROM outbox o JOIN messages m ON m.id = o.message"
-                          " WHERE o.state != 'sent' ORDER BY m.settings")
+                          " WHERE o.state IN ('pending', 'sending') ORDER BY m.settings")
         return [row[0] for row in rows]
 
     def waiting(self, channel: str) -> list[Waiting]:
         """What this channel still has to get, oldest first. The caller holds its lease: no sender of it is alive."""
         rows = self._read(
-            "SELECT m.id, m.run, m.event, m.severity, m.title, m.body, m.created, o.state, o.doubt, o.attempts, o.done"
-            " FROM outbox o JOIN messages m ON m.id = o.message WHERE o.channel = ? AND o.state != 'sent'"
+            "SELECT m.id, m.run, m.event, m.severity, m.title, m.body, m.created, o.state, o.doubt, o.attempts, o.done,"
+            " o.replaced, o.reason"
+            " FROM outbox o JOIN messages m ON m.id = o.message WHERE o.channel = ? AND o.state IN ('pending', 'sending')"
             " AND m.settings = ? ORDER BY m.created, m.rowid", (channel, self.settings))
         return [Waiting(channel, Message(*row[:6]), row[7] == "sending" or bool(row[8]),
-                        datetime.fromisoformat(row[6]), row[9], tuple(json.loads(row[10]))) for row in rows]
+                        datetime.fromisoformat(row[6]), row[9], tuple(json.loads(row[10])),
+                        tuple((str(at), str(title)) for at, title in json.loads(row[11])), row[12] or "") for row in rows]
 
     def lease(self, channel: str) -> Any:
         """A context manager: a :class:`Lease` that makes us the channel's only sender, or None if another one lives.
@@ -148,8 +243,8 @@ class Journal:
         with self._transaction() as run:
             # Found as sending: its sender died, and the doubt about that attempt stays whatever comes of this one.
             run("UPDATE outbox SET doubt = doubt OR state = 'sending', state = 'sending', attempts = attempts + 1,"
-                " tried = ? WHERE message = ? AND channel = ? AND state != 'sent'",
-                (_stamp(datetime.now(timezone.utc)), message_id, channel))
+                " tried = ? WHERE message = ? AND channel = ? AND state IN ('pending', 'sending')",
+                (stamp(utc_now()), message_id, channel))
             row = run("SELECT attempts FROM outbox WHERE message = ? AND channel = ?",
                       (message_id, channel)).fetchone()
         return row[0] if row else 0
@@ -174,6 +269,22 @@ class Journal:
             run(f"UPDATE outbox SET {change} WHERE message = ? AND channel = ? AND state = 'sending'"
                 " AND (? IS NULL OR attempts = ?)", (*values, message_id, channel, attempt, attempt))
 
+    def mark_business(self) -> None:
+        """There is a file ``business`` beside the database exactly while something stands or waits: a certbot that had
+        nothing to do looks for it, and only then lets us look, too."""
+        if self.directory is None:
+            return
+        mark = self.directory / business.FILE
+        try:
+            some = self._read("SELECT EXISTS (SELECT 1 FROM standing) OR EXISTS"
+                              " (SELECT 1 FROM outbox WHERE state IN ('pending', 'sending'))")[0][0]
+            if some:
+                os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            else:
+                mark.unlink(missing_ok=True)
+        except (OSError, StateError):
+            pass  # a hint that is wrong costs one look too many or too few
+
     # -- history ---------------------------------------------------------------------------------------------
 
     def record_run(self, facts: dict[str, Any], events: list[dict[str, Any]]) -> None:
@@ -182,7 +293,7 @@ class Journal:
         with self._transaction() as run:
             run("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", (
                 str(facts["id"]), str(facts.get("started", "")), _bounded(kept), _bounded_events(events)))
-            self._prune(run, datetime.now(timezone.utc))
+            self._prune(run, utc_now())
 
     def history(self, limit: int = 50) -> list[dict[str, Any]]:
         """The newest runs first: ``{"facts": ..., "events": [...]}`` as they were recorded."""
@@ -193,16 +304,17 @@ class Journal:
 
     def _prune(self, run: Any, now: datetime) -> None:
         def before(days: int) -> str:
-            return _stamp(now - timedelta(days=days))
+            return stamp(now - timedelta(days=days))
 
         run("DELETE FROM outbox WHERE message IN (SELECT id FROM messages WHERE created < ?)"
-            " OR (state != 'sent' AND message IN (SELECT id FROM messages WHERE created < ?))",
+            " OR (state IN ('pending', 'sending') AND message IN (SELECT id FROM messages WHERE created < ?))",
             (before(KEEP_SENT_DAYS), before(KEEP_UNDELIVERED_DAYS)))
         run("DELETE FROM messages WHERE created < ? AND id NOT IN (SELECT message FROM outbox)",
             (before(KEEP_UNDELIVERED_DAYS),))
         run("DELETE FROM runs WHERE (started != '' AND started < ?)"
             " OR id NOT IN (SELECT id FROM runs ORDER BY started DESC, id DESC LIMIT ?)",
             (before(KEEP_RUNS_DAYS), KEEP_RUNS))
+        standing_rows.forget_old(run, now)
         # A run that nobody can find any more is not asked about either: its id begins with its day.
         run("DELETE FROM told WHERE run < ? AND run GLOB '[0-9]*'", (f"{now - timedelta(days=KEEP_RUNS_DAYS):%Y%m%dT}",))
 
@@ -224,6 +336,10 @@ class Journal:
             return self._database.execute(statement, values).fetchall()
 
 
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
 @contextmanager
 def _translated(what: str) -> Iterator[None]:
     try:
@@ -235,10 +351,6 @@ def _translated(what: str) -> Iterator[None]:
 def _storable(words: str) -> str:
     """SQLite's text is UTF-8: a lone surrogate would keep people from being told."""
     return words.encode("utf-8", "replace").decode("utf-8")
-
-
-def _stamp(when: datetime) -> str:
-    return when.astimezone(timezone.utc).isoformat(timespec="microseconds")
 
 
 def _bounded(value: Any) -> str:

@@ -7,6 +7,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Optional
 
+from certbot_guard.stakes import Validity
+
 
 def renewal_files(config_dir: Path) -> list[Path]:
     """The renewal configurations in the order in which certbot looks at them (by name)."""
@@ -62,22 +64,30 @@ def certificate_path(config_dir: Path, lineage: str) -> Path:
     return config_dir / "live" / lineage / "cert.pem"
 
 
-def not_after(config_dir: Path, lineage: str) -> Optional[datetime]:
-    """When the certificate that this lineage has on disk now expires; None if it cannot be read."""
+def validity(config_dir: Path, lineage: str) -> Optional[Validity]:
+    """Of the certificate that this lineage has on disk now; None if it cannot be read."""
     try:
         data = certificate_path(config_dir, lineage).read_bytes()
     except OSError:
         return None
-    return not_after_of(data)
+    return validity_of(data)
 
 
-def not_after_of(pem: bytes) -> Optional[datetime]:
+def not_after(config_dir: Path, lineage: str) -> Optional[datetime]:
+    """When the certificate that this lineage has on disk now expires; None if it cannot be read."""
+    found = validity(config_dir, lineage)
+    return found.not_after if found is not None else None
+
+
+def validity_of(pem: bytes) -> Optional[Validity]:
     from cryptography import x509
 
     try:
         certificate = x509.load_pem_x509_certificate(pem)
     except ValueError:
         return None
-    # cryptography < 42 has no not_valid_after_utc, and warns about nothing
-    when = getattr(certificate, "not_valid_after_utc", None)
-    return when if when is not None else certificate.not_valid_after.replace(tzinfo=timezone.utc)
+    if hasattr(certificate, "not_valid_after_utc"):
+        return Validity(certificate.not_valid_after_utc, certificate.not_valid_before_utc)
+    # cryptography < 42
+    return Validity(certificate.not_valid_after.replace(tzinfo=timezone.utc),
+                    certificate.not_valid_before.replace(tzinfo=timezone.utc))

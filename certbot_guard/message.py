@@ -1,18 +1,19 @@
-"""A run's events, as the one message that a person reads at four in the morning. Pure: no clock, no file, no network.
+"""A run's news, as the one message that a person reads at four in the morning. Pure: no clock, no file, no network.
 
 The title says how bad it is, where, and what; the body's first line says whether the site is up. What matters is in the
 first 1,000 characters, since many services show no more. Every text from outside goes through :mod:`certbot_guard.text`.
-Settle calls :func:`compose`; the deliverer's parent adds, with :func:`as_delivered`, what is only known at delivery.
+:mod:`certbot_guard.telling` calls :func:`compose`; the deliverer's parent adds, with :func:`as_delivered`, what is only
+known at delivery.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, Optional
 
-from certbot_guard import account, report, text
+from certbot_guard import account, report, stakes, text
 from certbot_guard.account import NOTEWORTHY, Account
+from certbot_guard.standing import News
 
 __all__ = ["NOTEWORTHY", "Message", "as_delivered", "compose"]
 
@@ -20,6 +21,7 @@ TITLE_LIMIT = 190
 BODY_LIMIT = 20_000
 # A message that reaches a channel later than this says when it was written: "DOWN" may be yesterday's.
 LATE = timedelta(minutes=10)
+REPLACED_SHOWN = 5
 _WORDS = {"critical": "CRITICAL", "warning": "WARNING", "info": "OK"}
 
 
@@ -28,7 +30,7 @@ class Message:
     """What people are told. Plain text without anything that a service could act on.
 
     :ivar id: the same for the same news of the same run: adding it twice adds it once.
-    :ivar event: ``"failure"``, ``"outage"``, ``"refused"`` or ``"recovery"``.
+    :ivar event: ``"failure"``, ``"outage"``, ``"refused"``, ``"recovery"`` or ``"success"``.
     :ivar severity: ``"info"``, ``"warning"`` or ``"critical"``.
     """
 
@@ -40,47 +42,68 @@ class Message:
     body: str
 
 
-def compose(facts: dict[str, Any], events: list[dict[str, Any]], after: int, now: datetime, serving: Optional[bool],
-            expiry: dict[str, datetime]) -> Optional[Message]:
-    """The message about what happened in this run after event number ``after``; None if that is not worth one.
+def compose(found: Account, news: News, next_attempt: str = "", log_tail: tuple[str, ...] = (), part: int = 0) -> Message:
+    """The message about these news of a run.
 
-    :param events: every event of the run; the older ones are context.
-    :param serving: what is true of the web server now; None where nobody knows.
-    :param expiry: when the certificates now on disk expire, by lineage.
+    :param next_attempt: when certbot runs next, in words; empty where nobody looked
+    :param log_tail: the last lines of certbot's log, fit to be shown
+    :param part: tells messages of one run apart that say different things to different channels
     """
-    found = Account(facts, events, after, now, serving, expiry)
-    if not found.news:
-        return None
-    severity = severity_of(found)
-    identity = f"{text.line(facts.get('id'), 80)}-{found.news[0]['n']}"
-    body = text.harmless("\n".join(report.body(found, identity)))
-    return Message(identity, str(facts.get("id", "")), event_of(found), severity, _title(found, severity),
+    numbers = frozenset().union(*[finding.numbers for finding in news.due])
+    found = found.about(numbers, news.recovered, news.still)
+    severity, event = severity_of(found, news), event_of(found)
+    first = min([one["n"] for one in found.news], default=max([one["n"] for one in found.events], default=0))
+    identity = f"{text.line(found.facts.get('id'), 80)}-{first}" + (f".{part}" if part else "")
+    body = text.harmless("\n".join(report.body(found, identity, next_attempt, log_tail)))
+    return Message(identity, str(found.facts.get("id", "")), event, severity, _title(found, severity),
                    text.cut(body, BODY_LIMIT))
 
 
-def severity_of(found: Account) -> str:
-    """Critical: visitors get nothing, or a certificate that browsers refuse. Info: it is over. Else a warning."""
+def without_words(found: Account, error: Exception) -> Message:
+    """The message where :func:`compose`, or what leads to it, is broken: people are told all the same, as it was noted."""
+    host = text.line(found.facts.get("host") or "this host", 60)
+    first = min(event["n"] for event in found.news)
+    said = [f"The web server {'serves' if found.serving else 'is DOWN' if found.serving is False else 'was not looked at'}.",
+            "", "certbot-guard could not put this into words, which is an error of its own: "
+                f"{text.line(f'{type(error).__name__}: {error}', 300)}", ""]
+    said += [text.line(" ".join(f"{name}={value}" for name, value in event.items() if name not in ("n", "mono")), 600)
+             for event in found.news[:20]]
+    return Message(f"{text.line(found.facts.get('id'), 80)}-{first}", str(found.facts.get("id", "")), "failure",
+                   "critical" if found.serving is False else "warning",
+                   f"WARNING {host}: certbot-guard has news and could not put them into words",
+                   text.cut(text.harmless("\n".join(said)), BODY_LIMIT))
+
+
+def severity_of(found: Account, news: News) -> str:
+    """Critical: visitors get nothing, or soon a certificate that browsers refuse. Info: it is over. Else a warning."""
     if found.serving is False and not found.left_down:
         return "critical"
     if found.serving is None and any(not outage.ended for outage in found.outages):
         return "critical"  # nobody can say that it serves
-    if not found.dry_run and any(when <= found.now for when in found.not_renewed_expiry()):
-        return "critical"
-    return "info" if found.is_recovery else "warning"
+    if not news.due:
+        return "info"
+    return stakes.gravest(["warning", *[finding.severity for finding in news.due]])
 
 
 def event_of(found: Account) -> str:
-    """What a channel can choose by: the gravest of the news."""
+    """What the message is about, in a word: the gravest of the news."""
     kinds = {event["kind"] for event in found.news}
     if found.is_recovery:
         return "recovery"
+    if not found.news:
+        return "success"
     if kinds & {"start-failed", "overdue", "left-down"} or (found.serving is False and found.stopped):
         return "outage"
     return "refused" if kinds <= account.REFUSALS else "failure"
 
 
-def as_delivered(message: Message, now: datetime, created: datetime, possible_repeat: bool) -> tuple[str, str]:
-    """Title and body as they go out now: a possible repeat and a late delivery say so, under the first line."""
+def as_delivered(message: Message, now: datetime, created: datetime, possible_repeat: bool,
+                 replaced: tuple[tuple[str, str], ...] = ()) -> tuple[str, str]:
+    """Title and body as they go out now: a possible repeat, a late delivery and what it replaces stand below the first
+    line.
+
+    :param replaced: when written, and the title, of each message that this one takes the place of
+    """
     first, _, rest = text.harmless(message.body).partition("\n")
     added = []
     title = text.line(message.title, TITLE_LIMIT)
@@ -90,13 +113,27 @@ def as_delivered(message: Message, now: datetime, created: datetime, possible_re
     if now - created > LATE:
         written = created.astimezone(timezone.utc)
         added.append(f"(late: this was written on {report.moment(written)} and could not be delivered until now)")
+    if replaced:
+        added += _replaced(replaced)
     return title, "\n".join([first or "certbot-guard has news.", *added, rest]).rstrip()
+
+
+def _replaced(replaced: tuple[tuple[str, str], ...]) -> list[str]:
+    one = len(replaced) == 1
+    said = [f"(this takes the place of {'one message' if one else f'{len(replaced)} messages'} that could not be "
+            "delivered here:"]
+    said += [f"  {report.moment(account.parsed(at))}: {text.line(title, TITLE_LIMIT)}"
+             for at, title in replaced[-REPLACED_SHOWN:]]
+    if len(replaced) > REPLACED_SHOWN:
+        said.insert(1, f"  {len(replaced) - REPLACED_SHOWN} older ones, and")
+    said[-1] += ")"
+    return said
 
 
 def _title(found: Account, severity: str) -> str:
     host = text.line(found.facts.get("host") or "this host", 60) + (" (dry run)" if found.dry_run else "")
     said = [report.state(found), *report.headlines(found)[:2]]
-    words = " ".join(said) if found.is_recovery else ", ".join(said)
+    words = " ".join(said) if found.is_recovery and found.server_recovered else ", ".join(said)
     time_left = report.shortest_time_left(found)
     end = f" ({time_left})" if time_left else ""
     return text.line(text.cut(f"{_WORDS[severity]} {host}: {words}", TITLE_LIMIT - len(end)) + end, TITLE_LIMIT)

@@ -22,13 +22,14 @@ from typing import Any, Optional
 
 from zope.interface import implementer
 
-from certbot_guard import outcomes
+from certbot_guard import options, outcomes
 from certbot_guard.config import Config
 from certbot_guard.errors import StateError
 from certbot_guard.interfaces import INotifier
 from certbot_guard.journal import Journal, Waiting
 from certbot_guard.message import Message, as_delivered
 from certbot_guard.outcomes import OutcomeFile
+from certbot_guard.standing import Taker
 
 # The channel of a machine where none is configured.
 SYSLOG = "syslog"
@@ -37,7 +38,8 @@ APPRISE_CONFIG = "apprise_config "
 # Only what a connection needs. No HOME of anybody's: requests would read ~/.netrc and send what it finds there.
 _PASSED_ON = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy",
               "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "TZ")
-_SEVERITIES = ("info", "warning", "critical")
+# Where nothing can be chosen.
+EVERYTHING = frozenset(options.EVENTS) - {"success"}
 # After so many failures it may be the message, not the channel: then the next one gets its chance in the same round.
 _STUBBORN_AFTER = 3
 _KILL_PATIENCE_SECONDS = 2.0
@@ -53,18 +55,18 @@ class Delivery:
     reason: str = ""
 
 
-def channels_for(config: Config, message: Message) -> list[str]:
-    """The names of the channels that want this message; the system log where no channel is configured at all."""
-    names = [channel.name for channel in config.channels if message.event in channel.events
-             and (message.event == "recovery" or _SEVERITIES.index(message.severity) >= _rank(channel.min_severity))]
-    files = [_file_channel(path) for path in config.apprise_configs]
-    return names + files if config.channels or files else [SYSLOG]
+def takers(config: Config) -> list[Taker]:
+    """Every channel with what it wants; the system log where no channel is configured at all."""
+    found = [Taker(channel.name, channel.events, channel.min_severity) for channel in config.channels]
+    found += [Taker(_file_channel(path), EVERYTHING) for path in config.apprise_configs]
+    return found or [Taker(SYSLOG, EVERYTHING)]
 
 
-def deliver_outbox(journals: list[Journal], config: Config, deadline_seconds: float = 30.0) -> list[Delivery]:
+def deliver_outbox(journals: list[Journal], config: Config, deadline_seconds: float = 30.0,
+                   now: Optional[datetime] = None, rest: bool = False) -> list[Delivery]:
     """Try every waiting message once on its channel, all channels at once, oldest first. Never raises.
 
-    Returns after ``deadline_seconds``, or twice that if another process was sending for one of the channels and had
+    With ``rest``, a channel that failed lately and has nothing new is left in peace for a while, longer each time. Returns after ``deadline_seconds``, or twice that if another process was sending for one of the channels and had
     to be waited for. What failed stays in the outbox. What waits for a channel that is no longer configured is left.
     """
     tried: set[tuple[int, str, str]] = set()
@@ -72,11 +74,14 @@ def deliver_outbox(journals: list[Journal], config: Config, deadline_seconds: fl
     patience = time.monotonic() + deadline_seconds
     try:
         targets = _targets(config)
+        for channel in _resting(journals, now or datetime.now(timezone.utc)) if rest else ():
+            targets.pop(channel, None)
         while True:
             with ExitStack() as held:
                 batch, busy = _take(journals, targets, tried, held)
                 results = _deliver(batch, targets, deadline_seconds)
             found += results
+            _note_channels(journals, results, now or datetime.now(timezone.utc))
             for one in results:
                 if not one.ok:  # in order: what came meanwhile does not overtake what failed
                     targets.pop(one.channel, None)
@@ -102,6 +107,27 @@ class AppriseNotifier:
         results = {(one.channel, one.message): one for one in deliver_outbox([book], self._config, deadline_seconds)}
         return [results.get((channel, message.id), Delivery(channel, message.id, False, "there is no such channel"))
                 for channel, message in messages]
+
+
+def _resting(journals: list[Journal], now: datetime) -> set[str]:
+    """The channels that failed lately and have nothing that they were not offered yet."""
+    found: set[str] = set()
+    for journal in journals:
+        try:
+            found |= {name for name in journal.resting(now)}
+        except StateError:
+            continue
+    return {name for name in found if not any(one.attempts == 0 for journal in journals
+                                              for one in _untried(journal, name, set()))}
+
+
+def _note_channels(journals: list[Journal], results: list[Delivery], now: datetime) -> None:
+    for channel in dict.fromkeys(one.channel for one in results):
+        for journal in journals:
+            try:
+                journal.channel_tried(channel, any(one.ok for one in results if one.channel == channel), now)
+            except StateError:
+                continue
 
 
 # -- one round -----------------------------------------------------------------------------------------------------
@@ -233,7 +259,7 @@ def _job(batch: _Batch, targets: dict[str, dict], deadline_seconds: float) -> di
         messages = []
         for item in items:
             one = item.waiting
-            title, body = as_delivered(one.message, now, one.created, one.possible_repeat)
+            title, body = as_delivered(one.message, now, one.created, one.possible_repeat, one.replaced)
             messages.append({"id": one.message.id, "severity": one.message.severity, "event": one.message.event,
                              "title": title, "body": body, "attempt": item.attempt, "done": list(one.done),
                              "stubborn": one.attempts >= _STUBBORN_AFTER})
@@ -259,10 +285,6 @@ def _targets(config: Config) -> dict[str, dict]:
 
 def _file_channel(path: Any) -> str:
     return f"{APPRISE_CONFIG}{path}"
-
-
-def _rank(severity: str) -> int:
-    return _SEVERITIES.index(severity) if severity in _SEVERITIES else 0
 
 
 def _environment() -> dict[str, str]:

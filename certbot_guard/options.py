@@ -33,6 +33,13 @@ def positive_duration(text: str) -> float:
     return seconds
 
 
+def kept_for(text: str) -> float:
+    seconds = duration(text)
+    if not 0 < seconds <= 30 * 86400:
+        raise ValueError("a time of at most 30d, such as 7d")
+    return seconds
+
+
 def _meant(text: str, choices: tuple[str, ...]) -> str:
     near = close(text, choices)
     return f"; did you mean '{near}'?" if near else ""
@@ -83,6 +90,12 @@ def words_of(*choices: str) -> Callable[[str], frozenset[str]]:
             raise ValueError("one or more of " + " ".join(choices) + _meant("".join(unknown[:1]), choices))
         return frozenset(found)
     return parse
+
+
+def number_of_lines(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,3}", text) or int(text) > 200:
+        raise ValueError("a number of lines from 0 to 200")
+    return int(text)
 
 
 def absolute_path(text: str) -> str:
@@ -140,6 +153,14 @@ OPTIONS = (
            "Which events go to this channel: " + ", ".join(f"`{event}`" for event in EVENTS) + "."),
     Option("channel", "min_severity", one_of(*SEVERITIES), "info", "info",
            "The least severity that goes to this channel."),
+    Option("messages", "remind_every", positive_duration, 86400.0, "24h",
+           "How long the same trouble of the same lineage is not told again, unless it becomes graver or its cause "
+           "changes."),
+    Option("messages", "keep_undelivered", kept_for, 604800.0, "7d",
+           "How long a message that a channel did not take is kept and tried again."),
+    Option("messages", "log_lines", number_of_lines, 0, "0",
+           "How many of the last lines of certbot's log stand at the end of a message; keys and tokens in them are "
+           "masked."),
     Option("state", "dir", absolute_path, None, "/var/lib/certbot-guard and /run/certbot-guard",
            "Where the state is kept."),
     Option("certbot", "config_dir", absolute_paths, (), "/etc/letsencrypt",

@@ -6,6 +6,7 @@ What it does for a lineage is in :mod:`certbot_guard.session`, which is loaded w
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any, Callable, Iterable, List, Optional, Union
 
 from certbot import errors, interfaces, util
@@ -33,7 +34,8 @@ def _listen() -> None:
         return
     try:
         _Process.capture = Capture()
-        logging.getLogger("certbot").addHandler(_Process.capture)
+        for name in ("certbot", "acme"):
+            logging.getLogger(name).addHandler(_Process.capture)
         util.atexit_register(_at_exit)
     except Exception:
         logger.debug("certbot-guard cannot listen to certbot", exc_info=True)
@@ -43,8 +45,17 @@ def _at_exit() -> None:
     try:
         if _Process.session is not None or (_Process.capture is not None and _Process.capture.pending):
             _session().ended()
+        elif _Process.capture is not None and _Process.capture.processing and _business_is_left():
+            _session().ended()
     except Exception:
         logger.debug("certbot-guard at certbot's exit", exc_info=True)
+
+
+def _business_is_left() -> bool:
+    """Something that was told still stands, or waits to be told: a run with nothing due may show that it is over."""
+    from certbot_guard import business
+
+    return business.is_left(sys.argv[1:])
 
 
 def _session() -> Any:

@@ -10,38 +10,73 @@ from typing import Optional
 
 from certbot_guard.errors import JournalError
 
-VERSION = 1
+VERSION = 2
 KEEP_DAMAGED = 3
 
+_OUTBOX = """
+CREATE TABLE outbox (message TEXT NOT NULL REFERENCES messages (id), channel TEXT NOT NULL,
+                     state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'sent', 'replaced', 'given-up')),
+                     doubt INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
+                     reason TEXT, tried TEXT, done TEXT NOT NULL DEFAULT '[]', replaced TEXT NOT NULL DEFAULT '[]',
+                     PRIMARY KEY (message, channel));
+CREATE INDEX outbox_waiting ON outbox (channel) WHERE state IN ('pending', 'sending');
+"""
+# What stands and who has heard of it, and how each channel does: since version 2.
+_STANDING = """
+CREATE TABLE standing (settings TEXT NOT NULL, subject TEXT NOT NULL, name TEXT NOT NULL, key TEXT NOT NULL,
+                       severity TEXT NOT NULL, words TEXT NOT NULL, since TEXT NOT NULL, seen TEXT NOT NULL,
+                       lineage TEXT, not_after TEXT, PRIMARY KEY (settings, subject));
+CREATE TABLE heard (settings TEXT NOT NULL, subject TEXT NOT NULL, channel TEXT NOT NULL, key TEXT NOT NULL,
+                    severity TEXT NOT NULL, at TEXT NOT NULL, message TEXT NOT NULL,
+                    PRIMARY KEY (settings, subject, channel));
+CREATE TABLE channels (settings TEXT NOT NULL, channel TEXT NOT NULL, failures INTEGER NOT NULL, tried TEXT NOT NULL,
+                       next_try TEXT NOT NULL, PRIMARY KEY (settings, channel));
+"""
 _TABLES = """
 CREATE TABLE messages (id TEXT PRIMARY KEY, run TEXT NOT NULL, event TEXT NOT NULL, severity TEXT NOT NULL,
-                       title TEXT NOT NULL, body TEXT NOT NULL, created TEXT NOT NULL, settings TEXT NOT NULL);
-CREATE TABLE outbox (message TEXT NOT NULL REFERENCES messages (id), channel TEXT NOT NULL,
-                     state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'sent')),
-                     doubt INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
-                     reason TEXT, tried TEXT, done TEXT NOT NULL DEFAULT '[]', PRIMARY KEY (message, channel));
+                       title TEXT NOT NULL, body TEXT NOT NULL, created TEXT NOT NULL, settings TEXT NOT NULL,
+                       in_syslog INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE told (run TEXT PRIMARY KEY, upto INTEGER NOT NULL);
 CREATE TABLE runs (id TEXT PRIMARY KEY, started TEXT NOT NULL, facts TEXT NOT NULL, events TEXT NOT NULL);
-CREATE INDEX outbox_waiting ON outbox (channel) WHERE state != 'sent';
-"""
-_NAMES = {"messages", "outbox", "told", "runs"}
+""" + _OUTBOX + _STANDING
+_NAMES = {"messages", "outbox", "told", "runs", "standing", "heard", "channels"}
+# From the version that is the key to the next one.
+_UPGRADES = {1: """
+ALTER TABLE messages ADD COLUMN in_syslog INTEGER NOT NULL DEFAULT 0;
+DROP INDEX outbox_waiting;
+ALTER TABLE outbox RENAME TO outbox_1;
+""" + _OUTBOX + """
+INSERT INTO outbox (message, channel, state, doubt, attempts, reason, tried, done)
+    SELECT message, channel, state, doubt, attempts, reason, tried, done FROM outbox_1;
+DROP TABLE outbox_1;
+""" + _STANDING}
 
 
 def create(database: sqlite3.Connection) -> sqlite3.Connection:
-    """An empty database has our tables afterwards, whole or not at all."""
+    """An empty database has our tables afterwards, and one of an earlier version has today's; whole or not at all."""
     database.execute("BEGIN EXCLUSIVE")
     try:
         if not _tables(database):  # another process may have been first
-            for statement in _TABLES.split(";"):
-                if statement.strip():
-                    database.execute(statement)
-            database.execute(f"PRAGMA user_version = {VERSION}")
+            _run(database, _TABLES, VERSION)
+        while _version(database) in _UPGRADES:
+            _run(database, _UPGRADES[_version(database)], _version(database) + 1)
         database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
     return database
+
+
+def _run(database: sqlite3.Connection, statements: str, version: int) -> None:
+    for statement in statements.split(";"):
+        if statement.strip():
+            database.execute(statement)
+    database.execute(f"PRAGMA user_version = {version}")
+
+
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 
 def open_or_none(path: Path, busy_seconds: float) -> Optional[sqlite3.Connection]:
@@ -98,9 +133,10 @@ def _checked(database: sqlite3.Connection) -> Optional[sqlite3.Connection]:
     database.execute("PRAGMA trusted_schema = OFF")
     if not _tables(database):
         create(database)
-    version = database.execute("PRAGMA user_version").fetchone()[0]
     sound = database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-    if sound and version == VERSION and _tables(database) >= _NAMES:
+    if sound and _version(database) in _UPGRADES:
+        create(database)
+    if sound and _version(database) == VERSION and _tables(database) >= _NAMES:
         return database
     database.close()
     return None

@@ -188,7 +188,14 @@ class Session:
                 return False
             self._refuse(facts, self._option_problem or self.server_problem or "the web server is not known", "")
         # Another certbot may have its own challenge on that port now, with our server stopped: wait for its window.
-        lock = self._server_lock(facts)
+        try:
+            lock = serverlock.take(self.server.identity, self.config.server.max_outage_seconds + 60.0)
+        except StateError as error:
+            if self._port_is_free(facts):
+                return False  # no lock can be had, and none is needed
+            self._refuse(facts, str(error), "")
+        if lock is None:
+            self._refuse(facts, "another certbot run has it stopped, and did not end in time", "")
         try:
             return any([self.server.claims(port, facts["address"]) for port in facts["ports"]])
         except ServerError as error:
@@ -196,15 +203,6 @@ class Session:
         finally:
             os.close(lock)
         return False
-
-    def _server_lock(self, facts: dict[str, Any]) -> int:
-        try:
-            lock = serverlock.take(self.server.identity, self.config.server.max_outage_seconds + 60.0)
-        except StateError as error:
-            self._refuse(facts, str(error), "")
-        if lock is None:
-            self._refuse(facts, "another certbot run has it stopped, and did not end in time", "")
-        return lock
 
     @staticmethod
     def _port_is_free(facts: dict[str, Any]) -> bool:
@@ -381,11 +379,19 @@ class Session:
         if not run.note("exit"):
             control.tell(run, {"do": "exit"})
         _wait_for(launch.start_settle(run, *([] if run.directory.is_dir() else ["--tell"])))
+        for event in run.events():
+            if event["kind"] == "nobody-told":  # the last that cron, or whoever looks at certbot's output, hears of it
+                logger.error("certbot-guard: nobody could be told of this: %s. %s. It is kept and tried again; see: "
+                             "certbot-guard outbox", event.get("title"), "; ".join(event.get("reasons") or ())
+                             or "There is no system log either")
 
     def _report(self) -> Optional[Run]:
-        """certbot failed and no lineage was ours, or none was reached: a run that only tells people."""
+        """certbot failed and no lineage was ours, or none was reached: a run that only tells people.
+
+        So is one with nothing due, where what was told earlier still stands, or still waits.
+        """
         said = invocation.read(sys.argv[1:])
-        if said.verb != "renew" or not self.capture.pending:
+        if said.verb != "renew":
             return None
         path = self.config.path if self.config else said.guard_config
         config = self.config or configuration.load(path)

@@ -1,6 +1,6 @@
 """The end of a run: Apache serves again, then what happened becomes messages on disk, then they are delivered.
 
-Idempotent, and safe to run twice at once. Called by certbot's exit (through :mod:`certbot_guard.session`), by the
+This module does the first; :mod:`certbot_guard.telling` the other two. Idempotent, and safe to run twice at once. Called by certbot's exit (through :mod:`certbot_guard.session`), by the
 sentinel when certbot died, and by ``certbot-guard recover`` and the next run when the sentinel is dead too.
 """
 
@@ -10,21 +10,17 @@ import json
 import os
 import sys
 import time
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Iterable, Optional
+from typing import Any, Optional
 
-from certbot_guard import config as configuration
-from certbot_guard import journal as journals
-from certbot_guard import launch, lineages, message, notify, serverlock, servers, statedir
+from certbot_guard import launch, lineages, serverlock, servers, statedir, telling
 from certbot_guard.config import Config, ServerConfig
 from certbot_guard.errors import LeftDownError, RefusedError, ServerError, StateError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.run import FACTS, Run, boot_id, open_windows, runs_below, unfinished, unreadable, watched_hooks
 
-DELIVERY_DEADLINE_SECONDS = 30.0
 KEEP_SETTLED_RUNS = 100
 # After SIGTERM a parent with a slow visitor listens on, silently, for 10.4 s (measured, Apache 2.4.71).
 _DYING_SECONDS = 12.0
@@ -65,10 +61,18 @@ def settle(run: Run, server: Optional[IWebServer], deliver: bool = True) -> Outc
             _note_not_attempted(run)
         serving = bring_back(run, server)
         _finish_saved(run, server)
-    told = tell(run, server, deliver)
+    told = _tell(run, server, deliver)
     if serving is not False and told and not run.has("settled"):
         run.note("settled")
     return Outcome(serving, told)
+
+
+def _tell(run: Run, server: Optional[IWebServer], deliver: bool) -> bool:
+    try:
+        return telling.tell(run, server, deliver)
+    except Exception as error:  # the sentinel must live on; a run that nobody was told of is not settled
+        telling.guard_error(run, "telling", f"{type(error).__name__}: {error}")
+        return False
 
 
 def _note_not_attempted(run: Run) -> None:
@@ -90,7 +94,7 @@ def _finish_saved(run: Run, server: Optional[IWebServer]) -> None:
                 run.note("deployed", lineage=lineage, not_after=expires.isoformat() if expires else None, by="settle")
             _reload(run, server, lineage)
     except Exception as error:  # the run ends without it, too
-        _guard_error(run, "after the save", f"{type(error).__name__}: {error}")
+        telling.guard_error(run, "after the save", f"{type(error).__name__}: {error}")
 
 
 def _saved(run: Run) -> list[str]:
@@ -222,130 +226,6 @@ def _outage_seconds(run: Run, opened: dict[str, Any]) -> float:
     return round(max(0.0, (datetime.now(timezone.utc) - since).total_seconds()), 3)
 
 
-# -- telling -----------------------------------------------------------------------------------------------------
-
-
-def tell(run: Run, server: Optional[IWebServer], deliver: bool = True, whatever_waits: bool = False) -> bool:
-    """What is new and noteworthy in this run is on disk as messages; with ``deliver``, each channel was tried once.
-
-    True: what there was to say is kept on a disk, or has reached somebody. A message that could be written nowhere is
-    delivered from memory, if at all. Where nothing is new and this run's messages went out once, nothing is tried
-    again, unless ``whatever_waits`` asks for it.
-    """
-    config = _config_of(run)
-    books = _journals(run, config)
-    try:
-        # Alone: two that begin with the same news would be one message, and what only the second one knew lost.
-        with run.telling():
-            events = run.events()
-            # What a journal in memory was told is remembered by the event alone.
-            told = max([book.told_upto(run.id) for book in books]
-                       + [event.get("upto", -1) for event in events if event["kind"] == "told"] + [-1])
-            text = message.compose(run.facts, events, told, datetime.now(timezone.utc), _serving(run, server),
-                                   _expiry(run, events))
-            upto = max([event["n"] for event in events], default=0)
-            if text is not None:
-                _write(books, text, config, upto)
-            _quietly(books[0].record_run, run.facts, events)
-        kept = text is None or books[-1].directory is not None
-        new = text is not None or not any(event["kind"] == "told" for event in events)
-        if deliver and (new or whatever_waits):
-            tried = notify.deliver_outbox(books, config, DELIVERY_DEADLINE_SECONDS)
-            kept = kept or not tried or any(one.ok for one in tried)
-            if kept:
-                run.note("told", upto=upto)
-        return kept
-    finally:
-        for book in books:
-            book.close()
-
-
-def _write(books: list, text: message.Message, config: Config, upto: int) -> None:
-    """The message waits in the first journal that takes it; where no disk does, in one in memory, added to ``books``."""
-    channels = notify.channels_for(config, text)
-    for book in books:
-        try:
-            book.add(text, channels, upto)
-            return
-        except StateError:
-            continue
-    books.append(journals.Journal.in_memory())
-    books[-1].add(text, channels, upto)
-
-
-def _config_of(run: Run) -> Config:
-    return configuration.load(Path(run.facts["guard_config"]))
-
-
-def _journals(run: Run, config: Config) -> list:
-    """Every state database that opens, the durable one first; where none does, one in memory."""
-    found = []
-    bases = list(statedir.state_directories(config.state_dir))
-    if run.directory.is_dir() and run.directory.parent.parent not in bases:
-        bases.append(run.directory.parent.parent)  # where this run could be recorded, a message can be kept, too
-    for base in bases:
-        try:
-            book = journals.Journal.open(statedir.secure_directory(base), str(config.path))
-        except StateError as error:
-            _guard_error(run, "state database", str(error))
-            continue
-        if book.damaged:
-            _guard_error(run, "state database", f"it was damaged and has been set aside as {book.damaged}")
-        found.append(book)
-    return found or [journals.Journal.in_memory()]
-
-
-def _guard_error(run: Run, where: str, error: str) -> None:
-    if not any(event["kind"] == "guard-error" and event.get("error") == error for event in run.events()):
-        run.note("guard-error", where=where, error=error)
-
-
-def _serving(run: Run, server: Optional[IWebServer]) -> Optional[bool]:
-    if server is None:
-        return None
-    stopped = [event for event in run.events() if event["kind"] == "stopping"]
-    try:
-        serving = server.serving(stopped[-1]["before"]) if stopped else bool(server.look()["serving"])
-        if serving or open_windows(run.events()):
-            return serving
-        with serverlock.unless_taken(server.identity) as free:
-            # Another run has it stopped for a challenge; or who is not root does not see that the sockets are Apache's.
-            return False if free and (stopped or os.geteuid() == 0) else None
-    except Exception:
-        return None
-
-
-def _expiry(run: Run, events: Iterable[dict[str, Any]]) -> dict[str, datetime]:
-    names = {event["lineage"] for event in events if isinstance(event.get("lineage"), str)}
-    names.update(name for event in events if event["kind"] == "not-attempted" for name in event["lineages"])
-    found = {name: lineages.not_after(Path(run.facts["config_dir"]), name) for name in names}
-    return {name: when for name, when in found.items() if when is not None}
-
-
-def _quietly(action: Any, *arguments: Any) -> None:
-    try:
-        action(*arguments)
-    except StateError:
-        pass
-
-
-def deliver_waiting(bases: list[Path]) -> None:
-    """Try once more what earlier runs could not deliver, each message through the settings it was written for."""
-    books, waiting = [], set()
-    with ExitStack() as held:
-        for base in bases:
-            try:
-                if (base / journals.FILE).exists():
-                    books.append(held.enter_context(closing(journals.Journal.open(base))))
-                    waiting.update(books[-1].settings_waiting())
-            except StateError:
-                continue
-        for settings in sorted(waiting):
-            for book in books:
-                book.settings = settings
-            notify.deliver_outbox(books, configuration.load(Path(settings)), DELIVERY_DEADLINE_SECONDS)
-
-
 # -- stale runs --------------------------------------------------------------------------------------------------
 
 
@@ -418,7 +298,7 @@ def main(arguments: list[str]) -> int:
         with run.step():
             return 0 if bring_back(run, server) is not False else 1
     if "--tell" in arguments:
-        tell(run, server, whatever_waits=True)
+        telling.tell(run, server, whatever_waits=True)
         return 0
     outcome = settle(run, server)
     if outcome.serving is False:

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Optional
 
 from certbot_guard.errors import StateError
-from certbot_guard.trust import READ_LIMIT_BYTES, UntrustedFileError, open_directory, read_trusted, shown
+from certbot_guard.trust import (
+    READ_LIMIT_BYTES,
+    UntrustedFileError,
+    check_directory,
+    open_directory,
+    read_trusted,
+    shown,
+)
 
 __all__ = ["DURABLE", "READ_LIMIT_BYTES", "VOLATILE", "UntrustedFileError", "atomic_write", "is_others",
            "open_lock", "read_trusted", "secure_directory", "state_directories", "usable"]
@@ -61,6 +68,31 @@ def secure_directory(path: Path) -> Path:
         reason = getattr(error, "strerror", None) or error
         raise StateError(f"{shown(absolute)} cannot be used as a state directory: {reason}") from error
     return absolute
+
+
+def refuse_unusable(path: Path) -> None:
+    """Nothing is made or changed by this look.
+
+    :raises StateError: :func:`secure_directory` would refuse this path, or nothing could be written there now.
+    """
+    absolute = Path(os.path.abspath(path))
+    there = absolute
+    while not os.path.lexists(there):
+        there = there.parent
+    try:
+        descriptor = open_directory(there, make=False)
+        try:
+            if there != absolute:
+                check_directory(descriptor, there)
+            elif os.fstat(descriptor).st_uid != os.geteuid():
+                raise StateError(f"{shown(absolute)} belongs to user {os.fstat(descriptor).st_uid}, not to the user "
+                                 "certbot runs as")
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StateError(f"{shown(absolute)} cannot be used as a state directory: {error.strerror or error}") from error
+    if there == absolute and not usable(absolute):
+        raise StateError(f"{shown(absolute)} cannot be written: its disk is full or read-only")
 
 
 def _refuse_what_was_planted(directory: int, before: os.stat_result, path: Path) -> None:

@@ -12,8 +12,11 @@ from typing import Optional
 import click
 
 from certbot_guard import __version__
+from certbot_guard.cli.explain import explain
+from certbot_guard.cli.notify import notify_group
+from certbot_guard.cli.outbox import outbox
 from certbot_guard.cli.recover import recover
-from certbot_guard.cli.settings import check_settings, test_channels
+from certbot_guard.cli.settings import check_settings
 from certbot_guard.errors import GuardError
 
 
@@ -28,9 +31,11 @@ def commands(context: click.Context, config_path: Path) -> None:
     context.obj = config_path.absolute()
 
 
+commands.add_command(explain)
 commands.add_command(recover)
 commands.add_command(check_settings)
-commands.add_command(test_channels)
+commands.add_command(notify_group)
+commands.add_command(outbox)
 
 
 def main(arguments: Optional[list[str]] = None) -> None:

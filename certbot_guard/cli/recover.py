@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import click
 
 from certbot_guard import config as configuration
-from certbot_guard import settle, statedir
-from certbot_guard.errors import GuardError
+from certbot_guard import settle, statedir, telling
+from certbot_guard.cli.shared import refuse_who_may_not_read
 from certbot_guard.run import Run, open_windows, runs_below
 
 
@@ -24,13 +23,13 @@ def recover(config_path: Path, quiet: bool, no_deliver: bool) -> None:
     Does nothing where nothing is unfinished; a run whose certbot or sentinel still lives is left to it.
     Exit code 1: the web server does not serve yet; it is tried again until it does.
     """
-    _refuse_who_may_not_read(config_path)
+    refuse_who_may_not_read(config_path)
     settings = configuration.load(config_path)
     bases = statedir.every_directory(settings.state_dir)
     found = settle.settle_stale(bases, settings, deliver=not no_deliver)
     settle.forget_old(bases)
     if not no_deliver:
-        settle.deliver_waiting(bases)
+        telling.deliver_waiting(bases)
     found += [(run, settle.STILL_DOWN) for run in _at_work(bases) if run.id not in {known.id for known, _ in found}]
     for run, problem in found:
         click.echo(f"run {run.id}: {problem or 'settled'}")
@@ -43,17 +42,6 @@ def recover(config_path: Path, quiet: bool, no_deliver: bool) -> None:
     if not found and not quiet:
         click.echo("Nothing was unfinished.")
     sys.exit(1 if any(problem for _, problem in found) else 0)
-
-
-def _refuse_who_may_not_read(config_path: Path) -> None:
-    """Where the runs are is said there: without it, "nothing was unfinished" would be a guess."""
-    try:
-        os.close(os.open(config_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))  # a pipe would keep us waiting
-    except PermissionError as error:
-        raise GuardError(f"{config_path} cannot be read: Permission denied. Run this as the user that certbot runs "
-                         "as, usually root") from error
-    except OSError:
-        pass  # there is none, and the state is where it is by default; or load() says what is wrong
 
 
 def _at_work(bases: list[Path]) -> list[Run]:

@@ -1,17 +1,15 @@
-"""``certbot-guard check`` and ``certbot-guard test``: are the settings right, and does a message arrive?"""
+"""``certbot-guard check``: are the settings right, and is there what they name?"""
 
 from __future__ import annotations
 
-import os
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
 
 import click
 
 from certbot_guard import config as configuration
-from certbot_guard import launch, servers
-from certbot_guard.errors import ServerError
+from certbot_guard import launch, servers, statedir
+from certbot_guard.errors import ServerError, StateError
 
 
 @click.command("check", short_help="Say whether the settings are right.")
@@ -36,31 +34,18 @@ def check_settings(config_path: Path) -> None:
     except ServerError as error:
         problems.append(str(error))
         click.echo(f"web server: {error}" + (f"\n{error.detail}" if error.detail else ""), err=True)
+    problems += _state(settings)
     sys.exit(2 if problems else 0)
 
 
-@click.command("test", short_help="Send a test message through every channel.")
-@click.pass_obj
-def test_channels(config_path: Path) -> None:
-    """Send one test message through every channel, and say which of them took it."""
-    from certbot_guard import journal, message, notify
-
-    settings = configuration.load(config_path)
-    for problem in settings.problems:
-        click.echo(problem.text, err=True)
-    if not settings.channels and not settings.apprise_configs:
-        click.echo(f"There is no channel in {config_path}: add one to [notify].", err=True)
-        sys.exit(2)
-    now = datetime.now(timezone.utc)
-    host = os.uname().nodename
-    text = message.Message(
-        id=f"test-{now:%Y%m%dT%H%M%S}-{os.urandom(3).hex()}", run="test", event="failure", severity="info",
-        title=f"{host}: test message of certbot-guard",
-        body=f"This is a test from certbot-guard on {host}. When a renewal fails there, it is told here.")
-    book = journal.Journal.in_memory()
-    book.add(text, [channel.name for channel in settings.channels]
-             + [f"{notify.APPRISE_CONFIG}{path}" for path in settings.apprise_configs], 0)
-    results = notify.deliver_outbox([book], settings, 30.0)
-    for result in results:
-        click.echo(f"{result.channel}: " + ("sent" if result.ok else f"failed: {result.reason}"))
-    sys.exit(0 if results and all(result.ok for result in results) else 1)
+def _state(settings: configuration.Config) -> list[str]:
+    """A run needs one directory it can be recorded in; without the durable one nothing is remembered after a reboot."""
+    problems = []
+    for base in statedir.state_directories(settings.state_dir):
+        try:
+            statedir.refuse_unusable(base)
+            click.echo(f"state directory {base}")
+        except StateError as error:
+            problems.append(str(error))
+            click.echo(f"state directory: {error}", err=True)
+    return problems

@@ -275,7 +275,7 @@ def test_challenges_that_fail_for_the_same_reason_are_told_together_and_others_a
     context.renew()
     mail = told_once(context)
     assert all(detail in everything(mail) for detail in details)
-    assert ("for the same reason: 2 lineages" in mail.text) == (len(set(details)) == 1)
+    assert ("Not renewed: 2 lineages, same cause" in mail.text) == (len(set(details)) == 1)
     assert_says_where_and_until_when(context, mail, ONE, TWO)
 
 

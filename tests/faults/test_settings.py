@@ -110,8 +110,8 @@ def test_a_settings_file_that_cannot_be_used_keeps_apache_running_and_says_why(c
     assert str(context.ini) in run.output and reason in run.output
     assert_clear_and_discreet(context, run)
     context.mailbox.stays_at(0, seconds=0.3)  # its channels are not believed either
-    for command in ("check", "test"):
-        said = context.guard(command)
+    for command in (("check",), ("notify", "test")):
+        said = context.guard(*command)
         assert said.returncode == 2 and str(context.ini) in said.stderr and reason in said.stderr
         assert "Traceback" not in said.output and SECRET not in said.output
     context.mailbox.stays_at(0, seconds=0.3)
@@ -127,7 +127,7 @@ def test_without_a_settings_file_the_defaults_hold_and_certbot_says_that_nobody_
     assert run.returncode == 0 and len(outage.intervals) == 1
     assert context.home.version(ONE) == 2 and context.home.version(WEB) == 2
     assert "nobody is told" in run.output and str(context.ini) in run.output and not context.ini.exists()
-    checked, tested = context.guard("check"), context.guard("test")
+    checked, tested = context.guard("check"), context.guard("notify", "test")
     assert (checked.returncode, tested.returncode) == (2, 2)
     assert f"{context.ini} does not exist" in checked.stderr and "[notify]" in tested.stderr
     assert "Traceback" not in checked.output + tested.output
@@ -261,7 +261,7 @@ def test_an_unknown_apprise_schema_costs_that_channel_alone(context: Context) ->
     context.wait_settled()
     assert run.returncode == 1 and ONE in context.mailbox.stays_at(1, seconds=0.3)[0].text
     assert_clear_and_discreet(context, run)
-    checked, tested = context.guard("check"), context.guard("test")
+    checked, tested = context.guard("check"), context.guard("notify", "test")
     assert checked.returncode == 2 and f"{context.ini}, line {number}:" in checked.stderr
     assert "'pager'" in checked.stderr and "json" in checked.stderr
     assert tested.returncode == 1 and "mail: sent" in tested.stdout and "pager: failed" in tested.stdout
@@ -273,12 +273,14 @@ def test_a_sound_file_is_called_sound_and_every_channel_gets_a_test_message(cont
     context.guarded_site(ONE)
     context.guard_ini(channels={"mail": context.mailbox.url("me", SECRET), "hook": hook.apprise_url})
     before = context.ini.stat()
-    checked, tested = context.guard("check", check=True), context.guard("test", check=True)
+    checked, tested = context.guard("check", check=True), context.guard("notify", "test", check=True)
     assert "channel mail" in checked.stdout and "are fine" in checked.stdout and not checked.stderr
-    assert sorted(tested.stdout.splitlines()) == ["hook: sent", "mail: sent"]
+    every = "failure, refused, outage, recovery"
+    assert sorted(tested.stdout.splitlines()) == [f"hook: sent: {every}", f"mail: sent: {every}"]
     assert SECRET not in checked.output + tested.output
-    context.mailbox.stays_at(1, seconds=0.3)
-    hook.stays_at(1, seconds=0.1)
+    mails = context.mailbox.stays_at(4, seconds=0.3)
+    assert all(mail.subject.startswith("TEST ") and "This is a test" in mail.text for mail in mails)
+    hook.stays_at(4, seconds=0.1)
     assert not context.state.exists() and context.ini.stat().st_mtime_ns == before.st_mtime_ns
     assert stat.S_IMODE(context.ini.stat().st_mode) == 0o600
 
@@ -320,12 +322,15 @@ def test_channels_that_refuse_hang_fail_and_drip_delay_neither_apache_nor_the_ot
     assert context.renew(timeout=150).returncode == 0  # the next run delivers what is left
     context.wait_settled(60)
     for hook in hooks.values():
+        # What they missed is over: they get the end of it, and what that replaces.
         delivered = hook.stays_at(1, seconds=0.3)[0]
-        assert ONE in delivered.text and "certbot died" in delivered.title
-    context.mailbox.stays_at(1, seconds=0.1)
+        assert delivered.title.startswith("OK ") and "works again" in delivered.text.lower()
+        assert "takes the place of one message" in delivered.text and "certbot died" in delivered.text
+        assert ONE in delivered.text
+    assert [mail.subject.split()[0] for mail in context.mailbox.stays_at(2, seconds=0.1)] == ["WARNING", "OK"]
 
 
-def test_when_all_channels_are_down_the_message_is_kept_and_comes_with_the_next_run_once(context: Context) -> None:
+def test_when_all_channels_are_down_the_message_is_kept_and_comes_later_once(context: Context) -> None:
     hook = webhook(context)
     context.guarded_site(ONE)
     context.guard_ini(channels={"hook": hook.apprise_url, "mail": context.mailbox.apprise_url})
@@ -338,11 +343,17 @@ def test_when_all_channels_are_down_the_message_is_kept_and_comes_with_the_next_
     context.ca.clear()
     hook.heal()
     context.mailbox.heal()
+    assert context.guard("outbox").returncode == 1
+    flushed = context.guard("outbox", "flush")
+    assert flushed.returncode == 0 and "mail: 1 sent" in flushed.stdout and "hook: 1 sent" in flushed.stdout
     for _ in range(2):
+        assert context.guard("outbox").stdout == "Nothing waits: every message has been delivered.\n"
         assert context.renew().returncode == 0
         context.wait_settled()
-    mail, posted = context.mailbox.stays_at(1, seconds=0.3)[0], hook.stays_at(1, seconds=0.1)[0]
+    # The failure, and its end.
+    (mail, over), (posted, _) = context.mailbox.stays_at(2, seconds=0.3), hook.stays_at(2, seconds=0.1)
     assert ONE in mail.text and "The service is busy" in mail.text and ONE in posted.text
+    assert over.subject.startswith("OK ") and "It was renewed." in over.text
     assert "possible repeat" not in mail.subject + posted.title
 
 

@@ -232,5 +232,5 @@ def test_a_run_that_ends_during_anothers_window_neither_starts_apache_nor_calls_
         context.wait_settled()
         assert not outage.down
     assert first.returncode == 0 and TWO in told.text
-    assert "DOWN" not in told.subject and "is down" not in told.text
+    assert "DOWN" not in told.subject and "Apache is down" not in told.text
     context.mailbox.stays_at(1, seconds=0.3)

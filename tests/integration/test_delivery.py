@@ -15,10 +15,11 @@ from typing import Union
 
 import pytest
 
-from certbot_guard import message, notify
+from certbot_guard import notify
 from certbot_guard.config import Channel, Config
 from certbot_guard.journal import Journal
 from certbot_guard.message import Message
+from tests.support.composing import composed
 from tests.support.mailbox import Mailbox
 from tests.support.processes import marked
 from tests.support.webhook import Webhook
@@ -178,7 +179,7 @@ def test_an_apprise_file_is_a_channel_and_its_good_service_gets_it_once(book: Jo
     file.write_text(f"{mail.apprise_url}\n{hook.apprise_url}\n")
     os.chmod(file, 0o600)
     settings = config(files=(file,))
-    names = notify.channels_for(settings, text())
+    names = [taker.name for taker in notify.takers(settings)]
     book.add(text(), names, 1)
     assert verdicts(notify.deliver_outbox([book], settings)) == {names[0]: False}
     hook.heal()
@@ -188,7 +189,7 @@ def test_an_apprise_file_is_a_channel_and_its_good_service_gets_it_once(book: Jo
 
 def test_an_apprise_file_that_is_missing_fails_and_says_so(book: Journal, tmp_path: Path) -> None:
     settings = config(files=(tmp_path / "gone.yml",))
-    book.add(text(), notify.channels_for(settings, text()), 1)
+    book.add(text(), [taker.name for taker in notify.takers(settings)], 1)
     assert "cannot be read" in notify.deliver_outbox([book], settings)[0].reason
 
 
@@ -204,7 +205,7 @@ def test_hostile_text_does_no_harm_in_mail_and_json(nasty: str, book: Journal, m
     now = datetime.now(timezone.utc)
     events = [{"n": 1, "kind": "lineage-failed", "lineage": nasty, "error": nasty, "context": [nasty], "acme": {
         "type": nasty, "detail": nasty, "subproblems": [{"identifier": nasty, "type": nasty, "detail": nasty}]}}]
-    one = message.compose({"id": "r1", "host": nasty}, events, 0, now, True, {nasty: now})
+    one = composed({"id": "r1", "host": nasty}, events, now, True, {nasty: now})
     settings = config(Channel("mail", mail.apprise_url), Channel("hook", hook.apprise_url))
     book.add(one, ["mail", "hook"], 1)
     assert all(found.ok for found in notify.deliver_outbox([book], settings))

@@ -14,6 +14,7 @@ from certbot_guard import message, notify
 from certbot_guard.config import Channel, Config
 from certbot_guard.journal import Journal
 from tests.support.authority import Authority
+from tests.support.composing import composed
 from tests.support.slack import Slack
 
 TOKEN = "TIiajkdnlazkcOXrIdevi7FQ"
@@ -38,7 +39,7 @@ def hostile_message() -> message.Message:
               {"n": 2, "kind": "lineage-failed", "lineage": HOSTILE, "error": HOSTILE, "error_type": "Error",
                "context": [], "acme": {"type": "urn:ietf:params:acme:error:unauthorized", "detail": HOSTILE,
                                        "subproblems": [{"identifier": HOSTILE, "type": HOSTILE, "detail": HOSTILE}]}}]
-    found = message.compose({"id": "20261124T021530Z-0000abcd", "host": "web1"}, events, 0, now, True, {HOSTILE: now})
+    found = composed({"id": "20261124T021530Z-0000abcd", "host": "web1"}, events, now, True, {HOSTILE: now})
     assert found is not None
     return found
 

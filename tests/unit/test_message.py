@@ -9,6 +9,7 @@ import pytest
 
 from certbot_guard import message
 from certbot_guard.message import Message
+from tests.support.composing import composed
 from tests.unit.test_message_text import NASTY, acts_on_nothing
 
 START = datetime(2026, 11, 24, 2, 15, 30, tzinfo=timezone.utc)
@@ -37,8 +38,7 @@ def events(*found: tuple[str, dict[str, Any]], step: float = 1.0) -> list[dict[s
 
 def compose(*found: tuple[str, dict[str, Any]], after: int = 0, serving: Optional[bool] = True,
             facts: Optional[dict] = None, expiry: Optional[dict] = None) -> Optional[Message]:
-    return message.compose({**FACTS, **(facts or {})}, events(*found), after, NOW, serving,
-                           EXPIRY if expiry is None else expiry)
+    return composed({**FACTS, **(facts or {})}, events(*found), NOW, serving, EXPIRY if expiry is None else expiry, after)
 
 
 def served(seconds: float = 1.3, again: bool = False) -> tuple[str, dict[str, Any]]:
@@ -94,14 +94,14 @@ def test_the_first_line_says_that_it_serves_and_for_how_long_it_did_not() -> Non
 def test_an_outage_without_a_figure_is_measured_by_the_monotonic_clock() -> None:
     found = events(LINEAGE, STOPPING, ("serving", {"window": 1}), FAILED)
     found[2]["at"] = (START + timedelta(hours=1)).isoformat()  # the clock jumped
-    body = message.compose(FACTS, found, 0, NOW, True, EXPIRY).body
+    body = composed(FACTS, found, NOW, expiry=EXPIRY).body
     assert "not serving for 1.0 s" in body
 
 
 def test_after_a_reboot_the_outage_is_measured_by_the_wall_clock() -> None:
     found = events(LINEAGE, STOPPING, ("died", {}), ("serving", {"window": 1}))
     found[3].update(mono=3.0, at=(START + timedelta(minutes=10, seconds=2)).isoformat())
-    assert "not serving for 10 min" in message.compose(FACTS, found, 0, NOW, True, EXPIRY).body
+    assert "not serving for 10 min" in composed(FACTS, found, NOW, expiry=EXPIRY).body
 
 
 def test_several_outages_are_added_up() -> None:
@@ -206,7 +206,7 @@ def test_a_thousand_lineages_with_three_causes_are_three_groups() -> None:
         "type": f"urn:ietf:params:acme:error:{('dns', 'caa', 'connection')[number % 3]}",
         "detail": f"no good for l{number}.example"}}) for number in range(1000)]
     found = compose(*failures)
-    assert found.body.count("Not renewed, all for the same reason") == 3
+    assert found.body.count("lineages, same cause") == 3
     assert "334 lineages" in found.body[:1000] and "and 324 more" in found.body[:1000]
     assert len(found.title) < 200 and len(found.body) <= message.BODY_LIMIT
 
@@ -217,7 +217,7 @@ def test_two_status_codes_are_two_reasons_and_two_order_numbers_are_one() -> Non
 
     assert compose(failed("a", "<Response [503]>"), failed("b", "<Response [429]>")).body.count("Not renewed: ") == 2
     body = compose(failed("a", "order 123456 of 2026-11-24 02:15:30"), failed("b", "order 98765 of 2026-11-24 02:15:31")).body
-    assert "all for the same reason: 2 lineages: a, b" in body
+    assert "Not renewed: 2 lineages, same cause: a, b" in body
 
 
 def test_a_thousand_causes_are_capped() -> None:

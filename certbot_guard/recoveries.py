@@ -1,0 +1,100 @@
+"""Which troubles that stand are over, by what this run did and by what is on the disk now. Pure: the look is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Callable, Optional
+
+from certbot_guard import findings
+from certbot_guard.account import Account, parsed
+from certbot_guard.stakes import Validity
+from certbot_guard.standing import Memory, Recovered, Standing
+
+# What a look at a lineage's files gives: whether it still has a renewal configuration, and its certificate's validity.
+Look = Callable[[str], "tuple[bool, Optional[Validity]]"]
+
+
+def of(found: Account, memory: Memory, look: Look) -> list[Recovered]:
+    """Every trouble in ``memory`` that is over now, and an Apache of this run that serves again.
+
+    :param look: for the name of a lineage of this run's configuration directory
+    """
+    # What this run has told already is wrong as well.
+    still_wrong = {finding.subject for finding in findings.of(found.from_its_start()) if finding.stands}
+    over = []
+    for subject, standing in memory.standing.items():
+        how = "" if subject in still_wrong else _how(found, standing, look)
+        if how:
+            over.append(Recovered(standing, how))
+    server = findings.subject_of_server(found.facts)
+    news = {finding.subject for finding in findings.of(found)}
+    if server not in {*memory.standing, *news, *still_wrong} and found.new("serving") and found.serving is not False:
+        over.append(Recovered(_of_this_run(found, server), _SERVES, certain=True))
+    return over
+
+
+_SERVES = "It serves again."
+
+
+def _how(found: Account, standing: Standing, look: Look) -> str:
+    """Why this is well again, as a sentence; empty where nothing shows that it is."""
+    facts, subject, lineage = found.facts, standing.subject, standing.lineage
+    if subject == findings.subject_of_server(facts):
+        return _SERVES if found.serving else ""
+    if lineage is None and _began_before(found, standing):
+        return ""  # another certbot, which was at work when this one went wrong, shows nothing by ending well
+    if subject == findings.subject_of_certbot(facts):
+        return "certbot ran to its end." if found.ended_well else ""
+    if lineage is not None and subject == findings.subject_of_deployment(facts, lineage):
+        loaded = [event for event in found.all("reloaded") if event.get("lineage") == lineage]
+        return "The web server has loaded the new certificate." if loaded or _started(found) else ""
+    if lineage is not None and subject == findings.subject_of_lineage(facts, lineage):
+        return _renewed(found, standing, lineage, look)
+    if subject.startswith(f"hook {facts.get('config_dir') or ''} "):
+        return "It ran without an error." if _ran(found, subject) else ""
+    if subject.startswith(("guard ", "settings ")):
+        return "It is in order." if found.all("lineage") and found.ended_well else ""
+    return ""
+
+
+def _began_before(found: Account, standing: Standing) -> bool:
+    began = parsed(found.facts.get("started"))
+    return began is not None and began < standing.seen.replace(microsecond=0)
+
+
+def _renewed(found: Account, standing: Standing, lineage: str, look: Look) -> str:
+    exists, validity = look(lineage)
+    if not exists:
+        return "Its renewal configuration is gone." if found.is_whole else ""
+    if any(event.get("lineage") == lineage for event in found.all("deployed")):
+        return "It was renewed."
+    if validity is None:
+        return ""
+    if standing.not_after is not None and validity.not_after > standing.not_after:
+        return "It has been renewed meanwhile."
+    if standing.not_after is None and validity.not_before is not None and validity.not_before > standing.since - _ISSUED_EARLIER:
+        return "It has a certificate now."
+    # A renewal configuration that certbot could not read, and has read now without a complaint.
+    broken = standing.key.startswith(("renewal-configuration", "lineage-broken"))
+    return "certbot can read it again." if broken and found.is_whole else ""
+
+
+# CAs date a certificate back, so that clocks that are slow believe it (Let's Encrypt: one hour).
+_ISSUED_EARLIER = timedelta(hours=1)
+
+
+def _started(found: Account) -> bool:
+    return any(event.get("window") is not None for event in found.all("serving"))
+
+
+def _ran(found: Account, subject: str) -> bool:
+    return any(findings.subject_of_hook(found.facts, event.get("hook"), event.get("command")) == subject
+               for event in found.all("hook-ran"))
+
+
+def _of_this_run(found: Account, subject: str) -> Standing:
+    """The run's own events say that it was down, though no row does (no disk took one)."""
+    since: Iterable[Any] = [outage.since for outage in found.outages if outage.since]
+    name = str(found.facts.get("server_name") or "the web server")
+    return Standing(subject, name, "", "critical", "It did not start.", min(since, default=found.now), found.now)

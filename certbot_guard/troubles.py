@@ -1,0 +1,148 @@
+"""What else went wrong in a run, besides what the CA refused: a block of lines for each kind of news. Pure.
+
+Called by :mod:`certbot_guard.report`, in the order of :data:`BLOCKS`.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from certbot_guard.account import Account, moment_of
+from certbot_guard.diagnosis import diagnose
+from certbot_guard.phrases import duration, moment, sentence
+from certbot_guard.reasoning import REASON_LIMIT, advice, and_more, each_advice, meaning, names_of, quoted, reason, why
+from certbot_guard.text import line, lines, listed
+
+ERROR_LIMIT = 220
+
+
+def server_word(found: Account) -> str:
+    """What people call it. A server with commands of its own (nginx, haproxy) is not called Apache."""
+    control = (found.facts.get("server") or {}).get("control")
+    return "the web server" if control == "command" else "Apache"
+
+
+def _refusals(found: Account) -> list[str]:
+    said = []
+    for event in found.new("refused")[:10]:
+        name = str(event.get("lineage"))
+        said.append(f"Not renewed, since the web server could not be stopped safely: {line(name, 120)}"
+                    f"{names_of(found, name, 5)}")
+        said += meaning(found, [name])
+        said += reason(event)
+    for event in found.new("left-running", "stop-failed")[:10]:
+        what = "was not stopped" if event["kind"] == "left-running" else "could not be stopped"
+        said.append(f"{sentence(server_word(found))} {what} for {line(event.get('lineage'), 120)}:")
+        said += reason(event)
+    said += each_advice(found, "refused", "left-running", "stop-failed")
+    return said + and_more(found.new("refused", "left-running", "stop-failed"), 20)
+
+
+def _death(found: Account) -> list[str]:
+    if not found.new("died"):
+        return []
+    event = found.new("died")[-1]
+    actor = line(event.get("by"), 80) or "certbot-guard's sentinel"
+    at = moment_of(event)
+    said = ["certbot died before its end (killed, crashed, or the machine went down)"
+            + (f"; noticed at {moment(at)}." if at else ".")]
+    later = [other for other in found.all("serving") if other.get("n", 0) > event.get("n", 0)]
+    if later:
+        said.append(f"{sentence(actor)} took over and started {server_word(found)} again.")
+    elif not found.stopped or found.serving:
+        said.append(f"{sentence(actor)} took over; {server_word(found)} did not have to be started.")
+    else:
+        said.append(f"{sentence(actor)} took over and tries to start {server_word(found)}.")
+    return said + at_work_on(found) + each_advice(found, "died")
+
+
+def at_work_on(found: Account) -> list[str]:
+    said = []
+    for name in found.unfinished():
+        said.append(f"It was at work on {line(name, 120)}{names_of(found, name, 5)}, which was not renewed, as far as is "
+                    "known.")
+        said += meaning(found, [name])
+    return said
+
+
+def _overdue(found: Account) -> list[str]:
+    words = {"gave-up-lineage": "the lineage was given up", "interrupted": "certbot was interrupted",
+             "killed": "certbot was killed"}
+    said = []
+    last = {event.get("window"): event for event in found.new("overdue")}
+    for event in last.values():
+        name = str(event.get("lineage"))
+        said.append(f"max_outage ({duration(event.get('max_outage_seconds'))}) was about to pass with "
+                    f"{server_word(found)} stopped for {line(name, 120)}{names_of(found, name, 5)}: "
+                    f"{words.get(str(event.get('action')), line(event.get('action'), 60))}.")
+        said += meaning(found, [name])
+    missed: dict[str, list[str]] = {}
+    for event in found.new("not-attempted"):
+        missed.setdefault(line(event.get("reason"), REASON_LIMIT), []).extend(
+            str(name) for name in event.get("lineages") or ())
+    for because, names in missed.items():
+        said.append(f"Not attempted: {listed(names, 20)}: {because}.")
+        said += meaning(found, names)
+    return said
+
+
+def _reloads(found: Account) -> list[str]:
+    name, said = server_word(found), []
+    for event in found.new("reload-refused", "reload-failed")[:10]:
+        verb = "was not reloaded, since it would not have survived" if event["kind"] == "reload-refused" else (
+            "could not be reloaded")
+        said.append(f"{line(event.get('lineage'), 120)} was renewed, but {name} {verb}. "
+                    "Visitors see the old certificate until it is reloaded:")
+        said += reason(event)
+    for event in found.new("not-served")[:10]:
+        said.append(f"{line(event.get('lineage'), 120)} was renewed and {name} reloaded, but the old certificate is "
+                    f"still served on: {listed(event.get('where') or (), 10)}")
+    return said + each_advice(found, "reload-refused", "reload-failed", "not-served")
+
+
+def _broken(found: Account) -> list[str]:
+    events = found.new("lineage-broken")
+    said = []
+    for event in events[:5]:
+        said.append("Renewal configuration that certbot cannot read, so it renews nothing there: "
+                    f"{line(event.get('path') or event.get('lineage') or 'unknown file', 200)}")
+        said.append(f"  {line(event.get('error'), REASON_LIMIT)}")
+    said += each_advice(found, "lineage-broken")
+    return said + ([f"and {len(events) - 5} more: " + listed([
+        event.get("path") or event.get("lineage") for event in events[5:]], 10)] if len(events) > 5 else [])
+
+
+def _fatal(found: Account) -> list[str]:
+    said = []
+    for event in found.new("fatal")[:3]:
+        said.append(f"certbot ended with this error: {line(event.get('error'), ERROR_LIMIT)}")
+        said += [f"  | {part}" for text in (event.get("context") or ())[-3:] for part in lines(text, 300, 3)]
+    if said and not found.new("died"):
+        said += at_work_on(found)
+    for event in found.new("fatal")[:1]:
+        said += [why(diagnose(event, found.facts)), *advice(diagnose(event, found.facts))]
+    return said
+
+
+def _hooks(found: Account) -> list[str]:
+    said = []
+    for event in found.new("hook-failed")[:10]:
+        command = line(event.get("command"), 200)
+        said.append(f"The {line(event.get('hook'), 60)} failed with exit code {line(event.get('code'), 12)}"
+                    + (f": {command}" if command else ""))
+        said += quoted("\n".join(found.output_of(event)), 300, 5)
+    said += each_advice(found, "hook-failed")
+    return said + and_more(found.new("hook-failed"), 10)
+
+
+def renewed_names(found: Account) -> list[str]:
+    return list(dict.fromkeys(str(event.get("lineage")) for event in found.all("deployed")))
+
+
+def _renewed(found: Account) -> list[str]:
+    names = renewed_names(found)
+    return [f"Renewed in this run: {listed(names, 20)}"] if names else []
+
+
+BLOCKS: tuple[Callable[[Account], list[str]], ...] = (
+    _refusals, _death, _overdue, _reloads, _broken, _fatal, _hooks, _renewed)
