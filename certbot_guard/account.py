@@ -71,6 +71,7 @@ class Account:
         self.dry_run = bool(facts.get("dry_run"))
         self.news = [event for event in events if event.get("n", 0) > after and self._is_news(event)]
         self._failures: Optional[list[Failure]] = None
+        self._diagnoses: dict[Any, Diagnosis] = {}
         self.recovered: tuple[Any, ...] = ()
         self.still: tuple[Any, ...] = ()
         self.outages = _outages(events, now)
@@ -113,6 +114,13 @@ class Account:
         made.news = [event for event in self.news if event["n"] in numbers
                      or (event["kind"] == "serving" and made.server_recovered)]
         return made
+
+    def diagnose(self, event: dict[str, Any]) -> Diagnosis:
+        """What is behind an event of this run, worked out once."""
+        number = event.get("n")
+        if number not in self._diagnoses:
+            self._diagnoses[number] = diagnose(event, self.facts)
+        return self._diagnoses[number]
 
     def output_of(self, failed_hook: dict[str, Any]) -> list[str]:
         """What a hook that failed has printed, which certbot logs right after the failure."""
@@ -165,7 +173,7 @@ class Account:
     def _grouped(self) -> list[Failure]:
         groups: dict[str, Failure] = {}
         for event in self.new("lineage-failed"):
-            diagnosis = diagnose(event, self.facts)
+            diagnosis = self.diagnose(event)
             likeness = self.likeness(event)
             key = diagnosis.key if diagnosis.cause != "unknown" else likeness
             group = groups.setdefault(key, Failure(event, diagnosis))

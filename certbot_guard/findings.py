@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from certbot_guard import stakes
 from certbot_guard.account import Account
-from certbot_guard.diagnosis import Diagnosis, diagnose
+from certbot_guard.diagnosis import Diagnosis
 from certbot_guard.text import line
 
 # The trouble of a lineage that was not renewed, or not even tried.
@@ -98,7 +98,7 @@ def subject_of_hook(facts: dict[str, Any], hook: Any, command: Any) -> str:
 
 def _of_event(found: Account, event: dict[str, Any]) -> list[Finding]:
     kind, facts = event["kind"], found.facts
-    diagnosis = diagnose(event, facts)
+    diagnosis = found.diagnose(event)
     own_key = diagnosis.key
     if diagnosis.cause == "unknown":  # two errors of which nothing is known are the same if their words are
         own_key += ":" + hashlib.sha256(found.likeness(event).encode("utf-8", "replace")).hexdigest()[:16]

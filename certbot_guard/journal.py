@@ -19,8 +19,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import lease as leases
 from certbot_guard import business, schema, standing_rows
+from certbot_guard import lease as leases
 from certbot_guard.errors import JournalError, StateError
 from certbot_guard.message import Message
 from certbot_guard.standing import Memory

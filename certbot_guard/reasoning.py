@@ -10,7 +10,7 @@ from typing import Any
 
 from certbot_guard import stakes
 from certbot_guard.account import Account, subproblems
-from certbot_guard.diagnosis import Diagnosis, diagnose
+from certbot_guard.diagnosis import Diagnosis
 from certbot_guard.phrases import moment, span
 from certbot_guard.text import line, lines, listed
 
@@ -39,7 +39,7 @@ def advice(diagnosis: Diagnosis) -> list[str]:
 
 def each_advice(found: Account, *kinds: str) -> list[str]:
     """What to do about these, each piece of advice once."""
-    said = [part for event in found.new(*kinds) for part in advice(diagnose(event, found.facts))]
+    said = [part for event in found.new(*kinds) for part in advice(found.diagnose(event))]
     return list(dict.fromkeys(said))[:3]
 
 
@@ -60,6 +60,13 @@ def meaning(found: Account, lineages: list[str]) -> list[str]:
 
 def seconds_since(found: Account, since: datetime) -> float:
     return (found.now - since).total_seconds()
+
+
+def not_renewed(found: Account, lineages: list[str]) -> str:
+    """``Not renewed: a.example (its names)``, or how many they are that have the same cause."""
+    if len(lineages) == 1:
+        return f"Not renewed: {line(lineages[0], 120)}{names_of(found, lineages[0], 5)}"
+    return f"Not renewed: {len(lineages)} lineages, same cause: {listed(lineages, 10)}"
 
 
 def error_lines(event: dict[str, Any], limit: int, most: int, brief: bool = False) -> list[str]:

@@ -18,16 +18,15 @@ from certbot_guard.reasoning import (
     each_advice,
     error_lines,
     meaning,
-    names_of,
+    not_renewed,
     quoted,
     seconds_since,
     why,
 )
 from certbot_guard.text import line, listed
-from certbot_guard.troubles import BLOCKS, ERROR_LIMIT, renewed_names, server_word
+from certbot_guard.troubles import BLOCKS, ERROR_LIMIT, GROUPS, renewed_names, server_word
 
 DETAIL_LIMIT = 6000
-GROUPS = 5
 ERRORS_OF_A_GROUP = 6
 
 
@@ -133,11 +132,8 @@ def _failures(found: Account) -> list[str]:
 
 
 def _failure(found: Account, group: Failure) -> list[str]:
-    if len(group.lineages) == 1:
-        said = [f"Not renewed: {line(group.lineages[0], 120)}{names_of(found, group.lineages[0], 5)}"]
-    else:
-        said = [f"Not renewed: {len(group.lineages)} lineages, same cause: {listed(group.lineages, 10)}"]
-    return said + [why(group.diagnosis), *meaning(found, group.lineages), *advice(group.diagnosis)]
+    return [not_renewed(found, group.lineages), why(group.diagnosis), *meaning(found, group.lineages),
+            *advice(group.diagnosis)]
 
 
 def _errors(found: Account) -> list[str]:

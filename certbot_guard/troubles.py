@@ -5,15 +5,26 @@ Called by :mod:`certbot_guard.report`, in the order of :data:`BLOCKS`.
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable
 
 from certbot_guard.account import Account, moment_of
-from certbot_guard.diagnosis import diagnose
 from certbot_guard.phrases import duration, moment, sentence
-from certbot_guard.reasoning import REASON_LIMIT, advice, and_more, each_advice, meaning, names_of, quoted, reason, why
+from certbot_guard.reasoning import (
+    REASON_LIMIT,
+    advice,
+    and_more,
+    each_advice,
+    meaning,
+    names_of,
+    not_renewed,
+    quoted,
+    reason,
+    why,
+)
 from certbot_guard.text import line, lines, listed
 
 ERROR_LIMIT = 220
+GROUPS = 5
 
 
 def server_word(found: Account) -> str:
@@ -23,19 +34,22 @@ def server_word(found: Account) -> str:
 
 
 def _refusals(found: Account) -> list[str]:
-    said = []
-    for event in found.new("refused")[:10]:
-        name = str(event.get("lineage"))
-        said.append(f"Not renewed, since the web server could not be stopped safely: {line(name, 120)}"
-                    f"{names_of(found, name, 5)}")
-        said += meaning(found, [name])
-        said += reason(event)
+    said: list[str] = []
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for event in found.new("refused"):
+        groups.setdefault(line(event.get("reason"), REASON_LIMIT), []).append(event)
+    for because, events in list(groups.items())[:GROUPS]:
+        names = list(dict.fromkeys(str(event.get("lineage")) for event in events))
+        said += [not_renewed(found, names), f"Why: {server_word(found)} could not be stopped safely, so it was not: {because}"]
+        said += quoted(events[0].get("detail"), 300, 5) + meaning(found, names)
+    left_out = [str(event.get("lineage")) for events in list(groups.values())[GROUPS:] for event in events]
+    said += [f"Not renewed either, for {len(groups) - GROUPS} other reasons: {listed(left_out, 10)}"] if left_out else []
     for event in found.new("left-running", "stop-failed")[:10]:
         what = "was not stopped" if event["kind"] == "left-running" else "could not be stopped"
         said.append(f"{sentence(server_word(found))} {what} for {line(event.get('lineage'), 120)}:")
         said += reason(event)
-    said += each_advice(found, "refused", "left-running", "stop-failed")
-    return said + and_more(found.new("refused", "left-running", "stop-failed"), 20)
+    said += and_more(found.new("left-running", "stop-failed"), 10)
+    return said + each_advice(found, "refused", "left-running", "stop-failed")
 
 
 def _death(found: Account) -> list[str]:
@@ -120,7 +134,7 @@ def _fatal(found: Account) -> list[str]:
     if said and not found.new("died"):
         said += at_work_on(found)
     for event in found.new("fatal")[:1]:
-        said += [why(diagnose(event, found.facts)), *advice(diagnose(event, found.facts))]
+        said += [why(found.diagnose(event)), *advice(found.diagnose(event))]
     return said
 
 

@@ -220,6 +220,14 @@ def test_two_status_codes_are_two_reasons_and_two_order_numbers_are_one() -> Non
     assert "Not renewed: 2 lineages, same cause: a, b" in body
 
 
+def test_lineages_that_were_refused_for_one_reason_are_one_group() -> None:
+    refused = [("refused", {"lineage": f"l{number}.example", "reason": "configtest failed", "detail": "AH00526"})
+               for number in range(1000)]
+    found = compose(*refused)
+    assert "Not renewed: 1000 lineages, same cause: l0.example" in found.body and found.body.count("AH00526") == 1
+    assert found.event == "refused" and found.body.count("What to do:") == 1
+
+
 def test_a_thousand_causes_are_capped() -> None:
     failures = [("lineage-failed", {"lineage": f"l{number}.example", "error": "e" + "x" * (number % 50)})
                 for number in range(1000)]
@@ -238,7 +246,7 @@ def test_a_long_error_is_cut_above_and_longer_in_the_details() -> None:
 
 @pytest.mark.parametrize("event, words", [
     (("refused", {"lineage": "example.com", "reason": "configtest failed", "detail": "AH00526"}),
-     ["could not be stopped safely: example.com", "configtest failed", "| AH00526"]),
+     ["Not renewed: example.com", "could not be stopped safely, so it was not: configtest failed", "| AH00526"]),
     (("left-running", {"lineage": "example.com", "reason": "port 80 belongs to haproxy (pid 812)"}),
      ["was not stopped for example.com", "haproxy (pid 812)"]),
     (("stop-failed", {"lineage": "example.com", "reason": "it still listens"}), ["could not be stopped", "still listens"]),
