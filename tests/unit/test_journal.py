@@ -18,6 +18,8 @@ from certbot_guard import schema
 from certbot_guard.errors import JournalError, StateError
 from certbot_guard.journal import Journal
 from certbot_guard.message import Message
+from certbot_guard.standing import Memory, Standing, Told
+from certbot_guard.standing_rows import Changes
 
 
 def message(number: int = 1, run: str = "r1") -> Message:
@@ -371,3 +373,138 @@ def test_messages_are_pruned_once_they_are_history(book: Journal) -> None:
     book.add(message(5), ["mail"], 5)
     assert waiting(book) == ["r1-4", "r1-5"]
     assert sorted(row[0] for row in book._read("SELECT id FROM messages")) == ["r1-2", "r1-4", "r1-5"]
+
+
+# -- what stands, what replaces what, and channels that rest ---------------------------------------------------------
+
+NOW = datetime(2026, 11, 24, 4, 17, tzinfo=timezone.utc)
+
+
+def news(identity: str, run: str = "r1") -> Message:
+    return Message(identity, run, "failure", "warning", f"title of {identity}", "body")
+
+
+def test_a_published_message_takes_the_place_of_what_waits_and_says_so(book: Journal) -> None:
+    book.publish([(news("m1"), ["mail", "chat"])], "r1", 1, Changes(), NOW)
+    book.sending("m1", "chat")
+    book.sent("m1", "chat")
+    book.publish([(news("m2", "r2"), ["mail", "chat"])], "r2", 1, Changes(), NOW + timedelta(hours=1))
+    book.publish([(news("m3", "r3"), ["mail", "chat"])], "r3", 1, Changes(), NOW + timedelta(hours=2))
+    one, = book.waiting("mail")
+    assert one.message.id == "m3" and [title for _, title in one.replaced] == ["title of m1", "title of m2"]
+    other, = book.waiting("chat")
+    assert [title for _, title in other.replaced] == ["title of m2"]  # m1 has arrived there
+
+
+def test_a_message_on_its_way_is_not_replaced(book: Journal) -> None:
+    book.publish([(news("m1"), ["mail"])], "r1", 1, Changes(), NOW)
+    attempt = book.sending("m1", "mail")
+    book.publish([(news("m2", "r2"), ["mail"])], "r2", 1, Changes(), NOW)
+    book.sent("m1", "mail", attempt)
+    one, = book.waiting("mail")
+    assert one.message.id == "m2" and not one.replaced
+
+
+def test_publishing_again_changes_nothing(book: Journal) -> None:
+    for _ in range(2):
+        book.publish([(news("m1"), ["mail"])], "r1", 7, Changes(), NOW)
+    book.sending("m1", "mail")
+    book.sent("m1", "mail")
+    book.publish([(news("m1"), ["mail"])], "r1", 7, Changes(), NOW)
+    assert book.waiting("mail") == [] and book.told_upto("r1") == 7
+
+
+def test_what_stands_and_who_heard_of_it_is_kept_for_its_settings_alone(tmp_path: Path) -> None:
+    row = Standing("a", "A", "key", "warning", "words", NOW, NOW + timedelta(hours=1), "a", NOW + timedelta(days=9))
+    told = Told("a", "mail", "key", "warning", NOW, "m1")
+    with closing(Journal.open(tmp_path, "/etc/guard.ini")) as book:
+        book.publish([(news("m1"), ["mail"])], "r1", 1, Changes((row,), (), (told,)), NOW)
+        assert book.memory() == Memory({"a": row}, {("a", "mail"): told}, {"mail": frozenset({"m1"})})
+    with closing(Journal.open(tmp_path, "/other.ini")) as book:
+        assert book.memory() == Memory()
+    with closing(Journal.open(tmp_path, "/etc/guard.ini")) as book:
+        book.publish([], "r2", 1, Changes((), ("a",), ()), NOW)
+        assert not book.memory().standing and not book.memory().told
+
+
+def test_a_publication_that_fails_leaves_everything_as_it_was(book: Journal) -> None:
+    book.publish([(news("m1"), ["mail"])], "r1", 1, Changes(), NOW)
+    book._database.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(StateError):
+        book.publish([(Message("m2", "r2", "failure", "warning", "t", "x" * 500_000), ["mail"])], "r2", 1, Changes(), NOW)
+    assert [one.message.id for one in book.waiting("mail")] == ["m1"] and book.told_upto("r2") == -1
+
+
+def test_a_channel_that_fails_rests_longer_each_time_until_it_works(book: Journal) -> None:
+    waits = []
+    for _ in range(9):
+        book.channel_tried("mail", False, NOW)
+        waits.append((book.resting(NOW)["mail"] - NOW).total_seconds())
+    assert waits == [60, 300, 900, 1800, 3600, 7200, 14400, 14400, 14400]
+    assert book.resting(NOW + timedelta(hours=5)) == {}
+    assert book.resting(NOW - timedelta(days=1)) == {}  # the clock was set back: it is not left in peace for a day
+    book.channel_tried("mail", True, NOW)
+    assert book.resting(NOW) == {}
+
+
+def test_what_waited_too_long_is_given_up_and_named(book: Journal) -> None:
+    book.publish([(news("m1"), ["mail"])], "r1", 1, Changes(), NOW)
+    assert book.give_up_before(NOW) == []
+    assert book.give_up_before(NOW + timedelta(seconds=1)) == [("mail", "title of m1")]
+    assert book.waiting("mail") == [] and book.channels_waiting() == []
+
+
+def test_only_what_every_channel_was_offered_and_none_took_is_nobodys(book: Journal) -> None:
+    book.publish([(news("m1"), ["mail", "chat"])], "r1", 1, Changes(), NOW)
+    assert book.nobody_has() == []
+    book.failed("m1", "mail", "refused", book.sending("m1", "mail"))
+    assert book.nobody_has() == []  # the other one was not tried yet
+    attempt = book.sending("m1", "chat")
+    assert book.nobody_has() == []
+    book.failed("m1", "chat", "refused", attempt)
+    assert [one.id for one in book.nobody_has()] == ["m1"]
+    assert book.first_in_syslog("m1") and not book.first_in_syslog("m1") and book.nobody_has() == []
+
+
+VERSION_1 = """
+CREATE TABLE messages (id TEXT PRIMARY KEY, run TEXT NOT NULL, event TEXT NOT NULL, severity TEXT NOT NULL,
+                       title TEXT NOT NULL, body TEXT NOT NULL, created TEXT NOT NULL, settings TEXT NOT NULL);
+CREATE TABLE outbox (message TEXT NOT NULL REFERENCES messages (id), channel TEXT NOT NULL,
+                     state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'sent')),
+                     doubt INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
+                     reason TEXT, tried TEXT, done TEXT NOT NULL DEFAULT '[]', PRIMARY KEY (message, channel));
+CREATE TABLE told (run TEXT PRIMARY KEY, upto INTEGER NOT NULL);
+CREATE TABLE runs (id TEXT PRIMARY KEY, started TEXT NOT NULL, facts TEXT NOT NULL, events TEXT NOT NULL);
+CREATE INDEX outbox_waiting ON outbox (channel) WHERE state != 'sent';
+INSERT INTO messages VALUES ('m1', 'r1', 'failure', 'warning', 'title of m1', 'body', '2026-11-23T04:17:00+00:00', '');
+INSERT INTO outbox (message, channel, state, doubt, attempts) VALUES ('m1', 'mail', 'pending', 1, 3);
+INSERT INTO outbox (message, channel, state) VALUES ('m1', 'chat', 'sent');
+INSERT INTO told VALUES ('r1', 4);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_database_of_the_first_version_is_taken_over_with_what_waits_in_it(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        database.executescript(VERSION_1)
+    for _ in range(2):
+        with closing(Journal.open(tmp_path)) as book:
+            assert book.damaged is None and book.told_upto("r1") == 4
+            one, = book.waiting("mail")
+            assert (one.message.id, one.possible_repeat, one.attempts) == ("m1", True, 3)
+            assert book.waiting("chat") == [] and book.memory().standing == {}
+    with closing(Journal.open(tmp_path)) as book:
+        book.publish([(news("m2", "r2"), ["mail"])], "r2", 1, Changes(), NOW)
+        assert [one.message.id for one in book.waiting("mail")] == ["m2"]
+
+
+def test_an_upgrade_that_is_cut_off_leaves_the_first_version_whole(tmp_path: Path, monkeypatch) -> None:
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        database.executescript(VERSION_1)
+    broken = {1: schema._UPGRADES[1] + "; SELECT no_such_function()"}
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "_UPGRADES", broken)
+        with pytest.raises(StateError):
+            Journal.open(tmp_path)
+    with closing(Journal.open(tmp_path)) as book:
+        assert [one.message.id for one in book.waiting("mail")] == ["m1"]

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Optional
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from certbot_guard import message
 from certbot_guard.message import Message
@@ -324,6 +326,16 @@ def test_hostile_text_in_each_field_alone_does_nothing(nasty: str) -> None:
     for event in _everywhere(nasty):
         found = compose(LINEAGE, event, FAILED)
         assert acts_on_nothing(found.title) and acts_on_nothing(found.body) and len(found.title) < 200
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.text(max_size=300), st.sampled_from([True, False, None]), st.booleans())
+def test_whatever_text_there_is_a_message_is_made_and_acts_on_nothing(nasty: str, serving: Optional[bool], dry: bool) -> None:
+    found = compose(*_everywhere(nasty), serving=serving, facts={"host": nasty, "argv": [nasty], "dry_run": dry},
+                    expiry={nasty: NOW})
+    assert acts_on_nothing(found.title) and "\n" not in found.title and 0 < len(found.title) < 200
+    assert acts_on_nothing(found.body) and len(found.body) <= message.BODY_LIMIT
+    assert found.body.split("\n")[0].startswith("Apache")
 
 
 def test_a_line_of_ours_cannot_be_forged_by_a_newline_in_a_detail() -> None:

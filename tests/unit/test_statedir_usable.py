@@ -112,3 +112,39 @@ def test_a_pipe_or_directory_in_the_place_of_a_lock_is_refused(ours):
     for name in ("pipe", "directory"):
         with pytest.raises(StateError):
             statedir.open_lock(ours / name)
+
+
+# -- a look that changes nothing -------------------------------------------------------------------------------------
+
+
+def test_a_directory_that_could_be_made_is_fine_and_not_made(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    statedir.refuse_unusable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_there_and_ours_is_fine(tmp_path: Path) -> None:
+    state = statedir.secure_directory(tmp_path / "state")
+    statedir.refuse_unusable(state)
+    assert list(state.iterdir()) == []
+
+
+def test_below_a_directory_that_others_can_write_to_it_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    for path in (tmp_path / "new", tmp_path / "deep" / "new"):
+        with pytest.raises(StateError):
+            statedir.refuse_unusable(path)
+
+
+def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("x")
+    with pytest.raises(StateError):
+        statedir.refuse_unusable(tmp_path / "state")
+
+
+@as_root
+def test_somebody_else_s_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    os.chown(tmp_path / "state", NOBODY, NOBODY)
+    with pytest.raises(StateError, match="belongs to user 65534"):
+        statedir.refuse_unusable(tmp_path / "state")
