@@ -9,10 +9,11 @@ import copy
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import takewhile
 from typing import Any, Optional
 
+from certbot_guard import stakes
 from certbot_guard.diagnosis import Diagnosis, diagnose
 from certbot_guard.stakes import Validity
 
@@ -157,6 +158,11 @@ class Account:
         return bool(self.all("exit")) and not self.all("died", "fatal")
 
     @property
+    def is_down(self) -> bool:
+        """It does not serve; or nobody can say, and what stopped it was not followed by its start."""
+        return self.serving is False or (self.serving is None and any(not outage.ended for outage in self.outages))
+
+    @property
     def left_down(self) -> bool:
         """A person wants it down."""
         last = self.all("left-down", "serving")
@@ -212,6 +218,13 @@ class Account:
     def validity(self, lineage: str) -> Optional[Validity]:
         """Of the certificate that this lineage has now, as far as it is known."""
         return self._validities.get(lineage)
+
+    def severity_of_all(self) -> str:
+        """Where certbot did nothing at all: by the certificate that expires next. Those long dead are nobody's."""
+        alive = [one for one in self._validities.values() if self.now - one.not_after < timedelta(days=30)]
+        if self.dry_run or not alive:
+            return "warning"
+        return stakes.severity(min(alive, key=lambda one: one.not_after), self.now)
 
     def soonest(self, names: Iterable[str]) -> Optional[tuple[str, Validity]]:
         """Which of these certificates expires first."""

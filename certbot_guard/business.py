@@ -34,4 +34,4 @@ def _directories(arguments: list[str]) -> tuple[str, ...]:
     if found is None:
         return _DEFAULT
     named = os.fsdecode(found.group(1))
-    return (named, os.path.join(named, "run"))
+    return (named, os.path.join(named, "run"), _DEFAULT[1])

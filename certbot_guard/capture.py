@@ -41,6 +41,7 @@ class Capture(logging.Handler):
         self.pending: list[tuple[str, dict]] = []
         self._context: deque[str] = deque(maxlen=_CONTEXT_LIMIT)
         self._hook: tuple[str, str] = ("", "")
+        self._ran_early: list[tuple[str, dict[str, Any]]] = []
         self._failed_hook = ""  # what certbot calls a hook that has just failed: its output comes next
         self._broken: Optional[str] = None
         self._exchange = evidence.Exchange()
@@ -50,7 +51,7 @@ class Capture(logging.Handler):
     def flush_to(self, sink: Callable[[str, dict], Any]) -> None:
         """From now on events go to ``sink``, those that are waiting first."""
         self.sink = sink
-        waiting, self.pending = self.pending, []
+        waiting, self.pending, self._ran_early = self._ran_early + self.pending, [], []
         for kind, fields in waiting:
             sink(kind, fields)
 
@@ -129,8 +130,12 @@ class Capture(logging.Handler):
         if kind.startswith("pre"):
             self.ran.add(command)
         own = getattr(command, "own", str(command))
-        if self.sink is not None and "certbot_guard.hooks" not in own:
+        if "certbot_guard.hooks" in own:
+            return
+        if self.sink is not None:
             self._put("hook-ran", hook=kind, command=own)
+        elif len(self._ran_early) < _PENDING_LIMIT:  # not pending: a hook that ran is no reason to tell anybody
+            self._ran_early.append(("hook-ran", {"hook": kind, "command": own}))
 
     def _hook_failed(self, name: str, code: int) -> None:
         kind, command = self._hook

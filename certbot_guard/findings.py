@@ -69,11 +69,15 @@ def of(found: Account) -> list[Finding]:
             known = made.get(finding.subject)
             made[finding.subject] = finding if known is None else known.and_also(finding)
     server = subject_of_server(found.facts)
-    if found.news and found.serving is False and not found.left_down and server not in made:
-        # Whoever is told that it is down, for whatever reason, is told when it serves.
-        made[server] = Finding(server, str(found.facts.get("server_name") or "the web server"), "down",
-                               frozenset({"outage"}), "critical", "It is down, and not because it was stopped here.")
+    if found.news and found.is_down and not found.left_down and server not in made:
+        made[server] = server_down(found)  # whoever is told that it is down is told when it serves
     return list(made.values())
+
+
+def server_down(found: Account) -> Finding:
+    """The web server does not serve, for whatever reason."""
+    return Finding(subject_of_server(found.facts), str(found.facts.get("server_name") or "the web server"), "down",
+                   frozenset({"outage"}), "critical", "It does not serve.")
 
 
 def subject_of_lineage(facts: dict[str, Any], lineage: str) -> str:
@@ -110,7 +114,8 @@ def _of_event(found: Account, event: dict[str, Any]) -> list[Finding]:
         kinds = {"refused" if kind in _REFUSED else "failure"} | ({"outage"} if kind in _OUTAGE else set())
         return Finding(subject_of_lineage(facts, name), name, key or own_key,
                        frozenset(kinds | ({"expiry"} if severity == "critical" else set())), severity,
-                       diagnosis.happened, lineage=name, not_after=validity.not_after if validity else None,
+                       diagnosis.happened, _stands(found, event, name), lineage=name,
+                       not_after=validity.not_after if validity else None,
                        diagnosis=diagnosis, numbers=frozenset({event["n"]}))
 
     def other(subject: str, name: str, kinds: set[str], severity: str = "warning", **more: Any) -> Finding:
@@ -124,7 +129,10 @@ def _of_event(found: Account, event: dict[str, Any]) -> list[Finding]:
         named = [of_lineage(str(name), "not-attempted") for name in event.get("lineages") or ()]
         return named or [other(subject_of_certbot(facts), "certbot", {"failure"})]
     if kind in ("died", "fatal"):
-        return [other(subject_of_certbot(facts), "certbot", {"failure"}),
+        severity = found.severity_of_all()
+        return [other(subject_of_certbot(facts), "certbot",
+                      {"failure"} | ({"expiry"} if severity == "critical" else set()), severity,
+                      stands=facts.get("verb", "renew") in ("renew", "")),
                 *[of_lineage(name) for name in found.unfinished() if kind != "fatal" or not found.new("died")]]
     if kind in _OF_A_DEPLOYMENT:
         return [other(subject_of_deployment(facts, lineage or ""), lineage or "",
@@ -132,17 +140,25 @@ def _of_event(found: Account, event: dict[str, Any]) -> list[Finding]:
     if kind == "serving":
         return []  # an end, not a trouble: certbot_guard.recoveries
     if kind in ("start-failed", "left-down"):
-        down = found.serving is False
+        down = found.is_down
         return [other(subject_of_server(facts), facts.get("server_name") or "the web server", {"outage"},
                       "critical" if down and not found.left_down else "warning", stands=down)]
     if kind == "lineage-broken":
         path = str(event.get("path") or "")
-        return [other(path or f"renewal configuration of {lineage}", path or str(lineage), {"failure"},
+        severity = "warning" if found.dry_run else stakes.severity(found.validity(Path(path).stem), found.now)
+        return [other(path or f"renewal configuration of {lineage}", path or str(lineage),
+                      {"failure"} | ({"expiry"} if severity == "critical" else set()), severity,
                       lineage=Path(path).stem if path else lineage)]
     if kind == "hook-failed":
         return [other(subject_of_hook(facts, event.get("hook"), event.get("command")),
                       f"{event.get('hook')} {event.get('command')}", {"failure"})]
     return [other(_of_our_own(event), "certbot-guard", {"failure"})]
+
+
+def _stands(found: Account, event: dict[str, Any], lineage: str) -> bool:
+    """Not what was renewed all the same, nor a certificate that somebody asked for once and did not get."""
+    later = [other for other in found.all("deployed") if other.get("lineage") == lineage and other["n"] > event["n"]]
+    return not later and (found.facts.get("verb", "renew") in ("renew", "") or found.validity(lineage) is not None)
 
 
 def _of_our_own(event: dict[str, Any]) -> str:

@@ -120,7 +120,7 @@ class Journal:
 
     def publish(self, messages: list[tuple[Message, list[str]]], run_id: str, upto: int, changes: Changes,
                 now: datetime) -> None:
-        """All of it at once: each message waits for its channels, in the place of what waited there before; what stands
+        """All of it at once: each message waits for its channels, in the place of those there that spoke of no more; what stands
         and who has heard of it is as ``changes`` say; and the run is told up to that event. Again: nothing changes.
         """
         with self._transaction() as run:
@@ -131,6 +131,11 @@ class Journal:
             self._told(run, run_id, upto)
             self._prune(run, now)
 
+    def forget(self, subjects: tuple[str, ...]) -> None:
+        """These troubles are over; another journal has the message about that."""
+        with self._transaction() as run:
+            standing_rows.apply(run, self.settings, Changes(over=subjects))
+
     def memory(self) -> Memory:
         """What stands, and who has heard of it."""
         with _translated("the state database cannot be read"):
@@ -138,21 +143,24 @@ class Journal:
 
     def _add(self, run: Any, message: Message, channels: list[str], now: datetime) -> list[str]:
         """Returns the channels for which it is new."""
-        run("INSERT OR IGNORE INTO messages (id, run, event, severity, title, body, created, settings)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (
+        run("INSERT OR IGNORE INTO messages (id, run, event, severity, title, body, created, settings, subjects)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (
                 message.id, message.run, message.event, message.severity, _storable(message.title),
-                _storable(message.body), stamp(now), self.settings))
+                _storable(message.body), stamp(now), self.settings, json.dumps(message.subjects)))
         return [channel for channel in channels
                 if run("INSERT OR IGNORE INTO outbox (message, channel, state) VALUES (?, ?, 'pending')",
                        (message.id, channel)).rowcount]
 
     def _replace(self, run: Any, message: Message, channel: str) -> None:
-        """What waits for this channel gives way to the new message. One that is on its way does not."""
-        older = run("SELECT m.id, m.created, m.title, o.replaced FROM outbox o JOIN messages m ON m.id = o.message"
-                    " WHERE o.channel = ? AND o.state = 'pending' AND m.settings = ? AND m.id != ? AND m.run != 'test'"
+        """What waits for this channel gives way to a message that speaks of all its subjects. One on its way does not."""
+        older = run("SELECT m.id, m.created, m.title, o.replaced, m.subjects FROM outbox o JOIN messages m ON m.id = o.message"
+                    " WHERE o.channel = ? AND o.state = 'pending' AND m.settings = ? AND m.id != ?"
                     " ORDER BY m.created, m.rowid", (channel, self.settings, message.id)).fetchall()
         replaced: list[Any] = []
-        for identity, created, title, before in older:
+        for identity, created, title, before, subjects in older:
+            spoken_of = set(json.loads(subjects))
+            if not spoken_of or not spoken_of <= set(message.subjects):
+                continue
             replaced += [*json.loads(before), [created, title]]
             run("UPDATE outbox SET state = 'replaced' WHERE message = ? AND channel = ?", (identity, channel))
         if replaced:
@@ -172,6 +180,9 @@ class Journal:
                        (stamp(when), self.settings)).fetchall()
             for channel, _, identity in rows:
                 run("UPDATE outbox SET state = 'given-up' WHERE message = ? AND channel = ?", (identity, channel))
+                # Nobody heard of it there, so it is news again.
+                run("DELETE FROM heard WHERE settings = ? AND channel = ? AND message = ?",
+                    (self.settings, channel, identity))
         return [(channel, title) for channel, title, _ in rows]
 
     def nobody_has(self) -> list[Message]:
@@ -276,12 +287,13 @@ class Journal:
             return
         mark = self.directory / business.FILE
         try:
-            some = self._read("SELECT EXISTS (SELECT 1 FROM standing) OR EXISTS"
-                              " (SELECT 1 FROM outbox WHERE state IN ('pending', 'sending'))")[0][0]
-            if some:
-                os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-            else:
-                mark.unlink(missing_ok=True)
+            with self._transaction() as run:  # nobody publishes between the look and the mark
+                some = run("SELECT EXISTS (SELECT 1 FROM standing) OR EXISTS"
+                           " (SELECT 1 FROM outbox WHERE state IN ('pending', 'sending'))").fetchone()[0]
+                if some:
+                    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+                else:
+                    mark.unlink(missing_ok=True)
         except (OSError, StateError):
             pass  # a hint that is wrong costs one look too many or too few
 

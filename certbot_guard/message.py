@@ -32,6 +32,7 @@ class Message:
     :ivar id: the same for the same news of the same run: adding it twice adds it once.
     :ivar event: ``"failure"``, ``"outage"``, ``"refused"``, ``"recovery"`` or ``"success"``.
     :ivar severity: ``"info"``, ``"warning"`` or ``"critical"``.
+    :ivar subjects: of whose troubles it speaks: one that says as much, and later, may take its place
     """
 
     id: str
@@ -40,6 +41,7 @@ class Message:
     severity: str
     title: str
     body: str
+    subjects: tuple[str, ...] = ()
 
 
 def compose(found: Account, news: News, next_attempt: str = "", log_tail: tuple[str, ...] = (), part: int = 0) -> Message:
@@ -51,12 +53,12 @@ def compose(found: Account, news: News, next_attempt: str = "", log_tail: tuple[
     """
     numbers = frozenset().union(*[finding.numbers for finding in news.due])
     found = found.about(numbers, news.recovered, news.still)
-    severity, event = severity_of(found, news), event_of(found)
+    severity, event = severity_of(found, news), event_of(found, news)
     first = min([one["n"] for one in found.news], default=max([one["n"] for one in found.events], default=0))
     identity = f"{text.line(found.facts.get('id'), 80)}-{first}" + (f".{part}" if part else "")
     body = text.harmless("\n".join(report.body(found, identity, next_attempt, log_tail)))
     return Message(identity, str(found.facts.get("id", "")), event, severity, _title(found, severity),
-                   text.cut(body, BODY_LIMIT))
+                   text.cut(body, BODY_LIMIT), () if found.dry_run else tuple(sorted(news.subjects)))
 
 
 def without_words(found: Account, error: Exception) -> Message:
@@ -76,22 +78,20 @@ def without_words(found: Account, error: Exception) -> Message:
 
 def severity_of(found: Account, news: News) -> str:
     """Critical: visitors get nothing, or soon a certificate that browsers refuse. Info: it is over. Else a warning."""
-    if found.serving is False and not found.left_down:
+    if found.is_down and not found.left_down:
         return "critical"
-    if found.serving is None and any(not outage.ended for outage in found.outages):
-        return "critical"  # nobody can say that it serves
     if not news.due:
         return "info"
     return stakes.gravest(["warning", *[finding.severity for finding in news.due]])
 
 
-def event_of(found: Account) -> str:
+def event_of(found: Account, news: News) -> str:
     """What the message is about, in a word: the gravest of the news."""
     kinds = {event["kind"] for event in found.news}
-    if found.is_recovery:
+    if found.is_recovery and not news.due:
         return "recovery"
     if not found.news:
-        return "success"
+        return "outage" if news.due else "success"
     if kinds & {"start-failed", "overdue", "left-down"} or (found.serving is False and found.stopped):
         return "outage"
     return "refused" if kinds <= account.REFUSALS else "failure"

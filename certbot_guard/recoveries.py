@@ -47,7 +47,9 @@ def _how(found: Account, standing: Standing, look: Look) -> str:
     if subject == findings.subject_of_certbot(facts):
         return "certbot ran to its end." if found.ended_well else ""
     if lineage is not None and subject == findings.subject_of_deployment(facts, lineage):
-        loaded = [event for event in found.all("reloaded") if event.get("lineage") == lineage]
+        # A reload for another lineage loads this one's certificate, too; whether it is shown was not looked at then.
+        loaded = [event for event in found.all("reloaded")
+                  if event.get("lineage") == lineage or "not-served" not in standing.key]
         return "The web server has loaded the new certificate." if loaded or _started(found) else ""
     if lineage is not None and subject == findings.subject_of_lineage(facts, lineage):
         return _renewed(found, standing, lineage, look)
@@ -60,7 +62,8 @@ def _how(found: Account, standing: Standing, look: Look) -> str:
 
 def _began_before(found: Account, standing: Standing) -> bool:
     began = parsed(found.facts.get("started"))
-    return began is not None and began < standing.seen.replace(microsecond=0)
+    # Seen in the future: the clock was wrong then.
+    return began is not None and began < standing.seen.replace(microsecond=0) <= found.now
 
 
 def _renewed(found: Account, standing: Standing, lineage: str, look: Look) -> str:
@@ -75,9 +78,8 @@ def _renewed(found: Account, standing: Standing, lineage: str, look: Look) -> st
         return "It has been renewed meanwhile."
     if standing.not_after is None and validity.not_before is not None and validity.not_before > standing.since - _ISSUED_EARLIER:
         return "It has a certificate now."
-    # A renewal configuration that certbot could not read, and has read now without a complaint.
-    broken = standing.key.startswith(("renewal-configuration", "lineage-broken"))
-    return "certbot can read it again." if broken and found.is_whole else ""
+    # certbot went through every lineage and has nothing to say of this one: it is read, and not due.
+    return "certbot finds nothing wrong with it any more." if found.is_whole else ""
 
 
 # CAs date a certificate back, so that clocks that are slow believe it (Let's Encrypt: one hour).

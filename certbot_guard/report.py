@@ -224,7 +224,7 @@ def headlines(found: Account) -> list[str]:
         longest = max(seconds_since(found, one.standing.since) for one in found.recovered)
         verb = "works again" if len(names) == 1 else "work again"
         said.append(f"{listed(names, 2, 40)} {verb} after {duration(longest)}")
-    elif not found.news:
+    elif not found.news and renewed_names(found):
         said.append(f"{listed(renewed_names(found), 2, 40)} renewed")
     if found.new("died"):
         said.append("certbot died")

@@ -35,7 +35,7 @@ CREATE TABLE channels (settings TEXT NOT NULL, channel TEXT NOT NULL, failures I
 _TABLES = """
 CREATE TABLE messages (id TEXT PRIMARY KEY, run TEXT NOT NULL, event TEXT NOT NULL, severity TEXT NOT NULL,
                        title TEXT NOT NULL, body TEXT NOT NULL, created TEXT NOT NULL, settings TEXT NOT NULL,
-                       in_syslog INTEGER NOT NULL DEFAULT 0);
+                       in_syslog INTEGER NOT NULL DEFAULT 0, subjects TEXT NOT NULL DEFAULT '[]');
 CREATE TABLE told (run TEXT PRIMARY KEY, upto INTEGER NOT NULL);
 CREATE TABLE runs (id TEXT PRIMARY KEY, started TEXT NOT NULL, facts TEXT NOT NULL, events TEXT NOT NULL);
 """ + _OUTBOX + _STANDING
@@ -43,6 +43,7 @@ _NAMES = {"messages", "outbox", "told", "runs", "standing", "heard", "channels"}
 # From the version that is the key to the next one.
 _UPGRADES = {1: """
 ALTER TABLE messages ADD COLUMN in_syslog INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE messages ADD COLUMN subjects TEXT NOT NULL DEFAULT '[]';
 DROP INDEX outbox_waiting;
 ALTER TABLE outbox RENAME TO outbox_1;
 """ + _OUTBOX + """

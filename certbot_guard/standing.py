@@ -16,6 +16,8 @@ from certbot_guard.findings import Finding
 
 # A run that comes a little early (a timer's random delay) must not make a reminder wait for the next run.
 EARLY_SHARE = 24
+# Told so far in the future: the clock was wrong then, and must not keep us silent until it is right.
+CLOCK_SET_BACK = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def news_for(taker: Taker, findings: Iterable[Finding], recovered: Iterable[Reco
     over = [one for one in recovered if "recovery" in taker.events and _heard(one, taker.name, memory)]
     if not fresh and not over:
         return News()
-    # The new message takes the place of what still waits for this channel: so it says that, too.
+    # The new message may take the place of what still waits for this channel: so it says that, too.
     fresh = [finding for finding in findings if finding in fresh or _waits(finding.subject, taker.name, memory)]
     named = {finding.subject for finding in fresh} | {one.standing.subject for one in over}
     still = [standing for subject, standing in memory.standing.items()
@@ -119,8 +121,11 @@ def after(finding: Finding, memory: Memory, now: datetime) -> Standing:
 
 def _is_due(finding: Finding, channel: str, memory: Memory, now: datetime, remind_every: timedelta) -> bool:
     told = memory.told.get((finding.subject, channel))
-    return (told is None or told.key != finding.key or stakes.rank(finding.severity) > stakes.rank(told.severity)
-            or now - told.at >= remind_every - remind_every / EARLY_SHARE)
+    if told is None or stakes.rank(finding.severity) > stakes.rank(told.severity):
+        return True
+    if not set(finding.key.split("+")) <= set(told.key.split("+")):
+        return True  # another cause; one of two that is gone is no news
+    return now - told.at >= remind_every - remind_every / EARLY_SHARE or told.at - now > CLOCK_SET_BACK
 
 
 def _heard(one: Recovered, channel: str, memory: Memory) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
@@ -36,7 +36,7 @@ from certbot_guard.interfaces import IWebServer
 from certbot_guard.message import Message
 from certbot_guard.run import Run, open_windows, utc_now
 from certbot_guard.stakes import Validity
-from certbot_guard.standing import Memory, News, Recovered, Told
+from certbot_guard.standing import Memory, News, Told
 from certbot_guard.standing_rows import Changes
 
 DELIVERY_DEADLINE_SECONDS = 30.0
@@ -111,11 +111,13 @@ def _make(found: Account, config: Config, books: list, outside: Outside) -> Opti
     """The messages for those to whom something is news, and what is remembered of them; None where there is nothing."""
     memory = _memory(books)
     wrong = findings.of(found)
-    over: list[Recovered] = []
     if found.dry_run:
         memory = Memory()  # told whatever was told before, and not remembered
-    else:
-        over = recoveries.of(found, memory, lambda name: _look(found, name))
+    over = recoveries.of(found, memory, lambda name: _look(found, name))
+    server = findings.subject_of_server(found.facts)
+    if server in memory.standing and found.serving is False and server not in {one.subject for one in wrong}:
+        # The same trouble as ever: people are reminded of it, also by a run with nothing to renew.
+        wrong.append(replace(findings.server_down(found), key=memory.standing[server].key))
     groups: dict[News, list[str]] = {}
     for taker in notify.takers(config):
         news = standing.news_for(taker, wrong, over, memory, found.now,
@@ -176,9 +178,12 @@ def _write(books: list, made: _Made, run_id: str, upto: int, now: datetime) -> N
     for book in books:
         try:
             book.publish(made.messages, run_id, upto, made.changes, now)
-            return
         except StateError:
             continue
+        for other in books:  # what was noted where there was room then is over there as well
+            if other is not book and made.changes.over:
+                _quietly(other.forget, made.changes.over)
+        return
     books.append(journals.Journal.in_memory())
     books[-1].publish(made.messages, run_id, upto, made.changes, now)
 
@@ -199,7 +204,7 @@ def _deliver(books: list, config: Config, outside: Outside, rest: bool = False) 
 def _journals(run: Run, config: Config) -> list:
     """Every state database that opens, the durable one first; where none does, one in memory."""
     found = []
-    bases = list(statedir.state_directories(config.state_dir))
+    bases = statedir.every_directory(config.state_dir)
     if run.directory.is_dir() and run.directory.parent.parent not in bases:
         bases.append(run.directory.parent.parent)  # where this run could be recorded, a message can be kept, too
     for base in bases:
@@ -238,6 +243,10 @@ def _serving(run: Run, server: Optional[IWebServer]) -> Optional[bool]:
 def _validities(run: Run, events: Iterable[dict[str, Any]]) -> dict[str, Validity]:
     names = {event["lineage"] for event in events if isinstance(event.get("lineage"), str)}
     names.update(name for event in events if event["kind"] == "not-attempted" for name in event["lineages"])
+    names.update(Path(str(event["path"])).stem for event in events
+                 if event["kind"] == "lineage-broken" and event.get("path"))
+    if any(event["kind"] in ("died", "fatal") for event in events):  # whose renewal did that keep from being done?
+        names.update(lineages.name_of(str(path)) for path in lineages.renewal_files(Path(run.facts["config_dir"])))
     found = {name: lineages.validity(Path(run.facts["config_dir"]), name) for name in names}
     return {name: when for name, when in found.items() if when is not None}
 

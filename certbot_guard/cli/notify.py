@@ -49,7 +49,7 @@ def test_channels(config_path: Path, channels: tuple[str, ...], kinds: tuple[str
     if only_print:
         _print(found, chosen)
         return
-    fine = _send(found, chosen, settings)
+    fine = _send(found, chosen, settings) and not any(one.section == "notify" for one in settings.problems)
     sys.exit(2 if list(takers) == [notify.SYSLOG] else 0 if fine else 1)
 
 
@@ -67,12 +67,16 @@ def _send(found: list[samples.Sample], takers: list[Taker], settings: configurat
     kinds = {sample.message.id: sample.kind for sample in found}
     results = notify.deliver_outbox([book], settings, 30.0)
     fine = True
+    broken = next((one.reason for one in results if not one.channel), "it was not tried")
     for taker in takers:
         own = [one for one in results if one.channel == taker.name]
         sent = [kinds[one.message] for one in own if one.ok]
         failed = [one for one in own if not one.ok]
-        if not own:
+        if not any(sample.goes_to(taker) for sample in found):
             click.echo(f"{taker.name}: nothing to send; it takes none of these kinds")
+        elif not own:
+            fine = False
+            click.echo(f"{taker.name}: failed: {broken}")
         elif failed:
             fine = False
             click.echo(f"{taker.name}: failed: {failed[0].reason}" + (f" (sent: {', '.join(sent)})" if sent else ""))

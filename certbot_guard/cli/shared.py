@@ -41,4 +41,7 @@ def open_journals(bases: list[Path]) -> Iterator[list[journals.Journal]]:
                                  "runs as, usually root") from error
             if there:
                 found.append(held.enter_context(closing(journals.Journal.open(base))))
+                if found[-1].damaged:
+                    raise StateError(f"the state database in {base} was damaged; it has been set aside as "
+                                     f"{found[-1].damaged}, and what waited in it is lost")
         yield found

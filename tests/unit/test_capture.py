@@ -12,15 +12,20 @@ RENEWAL = "certbot._internal.renewal"
 
 
 @pytest.fixture
-def heard():
-    capture = Capture()
+def heard(capture_without_sink):
     events = []
-    capture.flush_to(lambda kind, fields: events.append((kind, fields)))
+    capture_without_sink.flush_to(lambda kind, fields: events.append((kind, fields)))
+    capture_without_sink.events = events
+    return capture_without_sink
+
+
+@pytest.fixture
+def capture_without_sink():
+    capture = Capture()
     logger = logging.getLogger("certbot")
     level = logger.level
     logger.setLevel(logging.DEBUG)
     logger.addHandler(capture)
-    capture.events = events
     yield capture
     logger.removeHandler(capture)
     logger.setLevel(level)
@@ -57,6 +62,14 @@ def test_a_failing_hook_is_told_with_its_command(heard):
     log("certbot.display.ops", logging.WARNING, "%s reported error code %d", "Hook 'deploy-hook'", 3)
     hook = {"hook": "deploy-hook", "command": "/bin/false"}
     assert heard.events == [("hook-ran", hook), ("hook-failed", {**hook, "code": 3})]
+
+
+def test_a_hook_that_ran_before_anything_was_recorded_is_no_reason_to_record_anything(capture_without_sink):
+    log("certbot.compat.misc", logging.INFO, "Running %s command: %s", "pre-hook", "/bin/true")
+    assert not capture_without_sink.pending
+    heard = []
+    capture_without_sink.flush_to(lambda kind, fields: heard.append((kind, fields)))
+    assert heard == [("hook-ran", {"hook": "pre-hook", "command": "/bin/true"})]
 
 
 def test_a_hook_of_our_own_is_not_noted(heard):

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -380,8 +381,8 @@ def test_messages_are_pruned_once_they_are_history(book: Journal) -> None:
 NOW = datetime(2026, 11, 24, 4, 17, tzinfo=timezone.utc)
 
 
-def news(identity: str, run: str = "r1") -> Message:
-    return Message(identity, run, "failure", "warning", f"title of {identity}", "body")
+def news(identity: str, run: str = "r1", subjects: tuple[str, ...] = ("a",)) -> Message:
+    return Message(identity, run, "failure", "warning", f"title of {identity}", "body", subjects)
 
 
 def test_a_published_message_takes_the_place_of_what_waits_and_says_so(book: Journal) -> None:
@@ -394,6 +395,12 @@ def test_a_published_message_takes_the_place_of_what_waits_and_says_so(book: Jou
     assert one.message.id == "m3" and [title for _, title in one.replaced] == ["title of m1", "title of m2"]
     other, = book.waiting("chat")
     assert [title for _, title in other.replaced] == ["title of m2"]  # m1 has arrived there
+
+
+def test_a_message_takes_the_place_only_of_those_that_speak_of_no_more_than_it_does(book: Journal) -> None:
+    for identity, subjects in (("ab", ("a", "b")), ("none", ()), ("c", ("c",)), ("b", ("b",)), ("again", ("a", "b", "d"))):
+        book.publish([(news(identity, identity, subjects), ["mail"])], identity, 1, Changes(), NOW)
+    assert [one.message.id for one in book.waiting("mail")] == ["none", "c", "again"]
 
 
 def test_a_message_on_its_way_is_not_replaced(book: Journal) -> None:
@@ -454,6 +461,13 @@ def test_what_waited_too_long_is_given_up_and_named(book: Journal) -> None:
     assert book.waiting("mail") == [] and book.channels_waiting() == []
 
 
+def test_what_was_given_up_counts_as_not_heard(book: Journal) -> None:
+    told = Told("a", "mail", "key", "warning", NOW, "m1")
+    book.publish([(news("m1"), ["mail"])], "r1", 1, Changes(told=(told, replace(told, channel="chat"))), NOW)
+    book.give_up_before(NOW + timedelta(seconds=1))
+    assert list(book.memory().told) == [("a", "chat")]
+
+
 def test_only_what_every_channel_was_offered_and_none_took_is_nobodys(book: Journal) -> None:
     book.publish([(news("m1"), ["mail", "chat"])], "r1", 1, Changes(), NOW)
     assert book.nobody_has() == []
@@ -495,7 +509,8 @@ def test_a_database_of_the_first_version_is_taken_over_with_what_waits_in_it(tmp
             assert book.waiting("chat") == [] and book.memory().standing == {}
     with closing(Journal.open(tmp_path)) as book:
         book.publish([(news("m2", "r2"), ["mail"])], "r2", 1, Changes(), NOW)
-        assert [one.message.id for one in book.waiting("mail")] == ["m2"]
+        # Of what the older one speaks is not known, so nothing takes its place.
+        assert [one.message.id for one in book.waiting("mail")] == ["m1", "m2"]
 
 
 def test_an_upgrade_that_is_cut_off_leaves_the_first_version_whole(tmp_path: Path, monkeypatch) -> None:

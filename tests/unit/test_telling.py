@@ -73,10 +73,11 @@ class Machine:
                 .sign(key, hashes.SHA256()))
         (live / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
-    def run(self, *events: tuple[str, dict[str, Any]], dry_run: bool = False, argv: tuple[str, ...] = ("renew",)) -> None:
+    def run(self, *events: tuple[str, dict[str, Any]], dry_run: bool = False, argv: tuple[str, ...] = ("renew",),
+            verb: str = "renew") -> None:
         """certbot has run and noted these events; people are told."""
         self.runs += 1
-        facts = {"id": f"{self.now:%Y%m%dT%H%M%SZ}-{self.runs}", "host": "web1", "verb": "renew", "argv": list(argv),
+        facts = {"id": f"{self.now:%Y%m%dT%H%M%SZ}-{self.runs}", "host": "web1", "verb": verb, "argv": list(argv),
                  "dry_run": dry_run, "config_dir": str(self.directory), "guard_config": str(self.directory / "guard.ini"),
                  "server": None, "server_name": "", "started": self.now.isoformat()}
         run = Run.create([self.state], facts)
@@ -325,3 +326,145 @@ def test_what_a_run_has_told_does_not_recover_in_the_same_run(machine: Machine) 
     for _ in range(3):
         telling.tell(run, None, outside=outside)
     assert len(machine.got["mail"]) == 1
+
+
+# -- what one message must not take from another ---------------------------------------------------------------------
+
+
+def test_a_waiting_message_does_not_give_way_to_one_about_something_else(machine: Machine) -> None:
+    for name in ("a.example", "b.example"):
+        machine.certificate(name, timedelta(days=20))
+    machine.down["mail"] = (0.0, 0.4)
+    machine.fail("a.example")
+    machine.now += timedelta(hours=1)
+    machine.fail("b.example", argv=("renew", "--cert-name", "b.example"))
+    machine.now += timedelta(hours=1)
+    machine.fail("b.example", dry_run=True)
+    machine.now += timedelta(hours=10)
+    machine.fail("a.example", "b.example")
+    assert [("dry run" in mail.title, "a.example" in mail.title) for mail in machine.got["mail"]] == [
+        (False, True), (False, False), (True, False)]
+
+
+def test_a_recovery_that_waits_does_not_give_way_to_another_failure(machine: Machine) -> None:
+    for name in ("a.example", "b.example"):
+        machine.certificate(name, timedelta(days=20))
+    machine.fail("a.example")
+    machine.down["mail"] = (0.1, 0.9)
+    machine.now += timedelta(hours=12)
+    machine.run(("deployed", {"lineage": "a.example"}))
+    machine.now += timedelta(hours=1)
+    machine.fail("b.example")
+    machine.now += timedelta(hours=12)
+    machine.run()
+    assert [mail.severity for mail in machine.got["mail"]][:2] == ["WARNING", "OK"]
+    assert "b.example" in machine.got["mail"][2].title
+
+
+def test_a_clock_that_was_wrong_for_a_day_does_not_silence_a_failure(machine: Machine) -> None:
+    machine.certificate("example.com", timedelta(days=60))
+    machine.now = START + timedelta(days=1000)
+    machine.fail("example.com")
+    machine.now = START
+    machine.fail("example.com")
+    assert len(machine.got["mail"]) == 2
+
+
+def test_what_was_noted_elsewhere_for_want_of_room_recovers_once(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.certificate("example.com", timedelta(days=60))
+    publish, full = journals.Journal.publish, [True]
+
+    def no_room(book: journals.Journal, *arguments: Any) -> None:
+        if full[0] and book.directory == machine.state:
+            raise telling.StateError("no space left")
+        publish(book, *arguments)
+
+    monkeypatch.setattr(journals.Journal, "publish", no_room)
+    machine.fail("example.com")
+    full[0] = False
+    for hours in (12, 24, 36):
+        machine.now = START + timedelta(hours=hours)
+        machine.run(("deployed", {"lineage": "example.com"}))
+    assert [mail.severity for mail in machine.got["mail"]] == ["WARNING", "OK"]
+
+
+def test_a_grave_trouble_reaches_who_wants_grave_ones_alone_whatever_kind_it_is(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, THREE)
+    machine.certificate("example.com", timedelta(days=2))
+    path = str(machine.directory / "renewal" / "example.com.conf")
+    machine.run(("lineage-broken", {"path": path, "error": "it is broken"}))
+    machine.now += timedelta(hours=1)
+    machine.run(("fatal", {"error": "An account is missing"}))
+    machine.now += timedelta(hours=1)
+    machine.run(("stopping", {"window": 1, "lineage": "example.com", "before": {}}),
+                ("start-failed", {"window": 1, "reason": "the web server of this run cannot be found any more"}))
+    assert len(machine.got["pager"]) == 3 and all(mail.severity == "CRITICAL" for mail in machine.got["pager"])
+
+
+def test_a_certificate_that_was_asked_for_once_and_not_issued_does_not_stand(machine: Machine) -> None:
+    machine.fail("new.example", verb="certonly")
+    machine.now += timedelta(hours=12)
+    machine.run()
+    assert [mail.severity for mail in machine.got["mail"]] == ["WARNING"]
+
+
+def test_a_lineage_of_which_a_whole_run_has_nothing_to_say_is_well(machine: Machine) -> None:
+    machine.certificate("example.com", timedelta(days=60))
+    machine.run(("not-attempted", {"lineages": ["example.com"], "reason": "certbot ended before it came to them"}))
+    machine.now += timedelta(hours=12)
+    machine.run(argv=("renew", "--cert-name", "other"))
+    assert len(machine.got["mail"]) == 1
+    machine.run()
+    assert "nothing wrong with it any more" in machine.got["mail"][1].body and not (machine.state / "business").exists()
+
+
+def test_a_lineage_that_was_renewed_after_all_does_not_stand(machine: Machine) -> None:
+    machine.certificate("example.com", timedelta(days=60))
+    machine.run(("left-running", {"lineage": "example.com", "reason": "haproxy has the port", "window": 1}),
+                ("deployed", {"lineage": "example.com"}))
+    machine.now += timedelta(hours=12)
+    machine.run()
+    assert len(machine.got["mail"]) == 1 and not (machine.state / "business").exists()
+
+
+def test_two_causes_of_which_one_comes_and_goes_are_not_told_each_time(machine: Machine) -> None:
+    machine.certificate("example.com", timedelta(days=60))
+    stays = ("left-running", {"lineage": "example.com", "reason": "haproxy (pid 8) has port 80", "window": 1})
+    goes = ("lineage-failed", {"lineage": "example.com", "error_type": "Error", "error": "x", "acme": DOWN})
+    for turn in range(6):
+        machine.now = START + turn * timedelta(hours=4)
+        machine.run(stays, *([goes] if turn % 2 == 0 else []))
+    assert len(machine.got["mail"]) == 1
+
+
+def test_people_are_reminded_of_a_server_that_is_down_by_runs_with_nothing_to_renew(
+        machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    serves = [False]
+    monkeypatch.setattr(telling, "_serving", lambda _run, _server: serves[0])
+    stopping = ("stopping", {"window": 1, "lineage": "example.com", "before": {}})
+    machine.run(stopping, ("start-failed", {"window": 1, "reason": "it does not start"}))
+    for half in range(1, 5):
+        machine.now = START + half * timedelta(hours=12)
+        machine.run()
+    serves[0] = True
+    machine.now += timedelta(hours=12)
+    machine.run()
+    assert machine.days() == [(0.0, "CRITICAL"), (1.0, "CRITICAL"), (2.0, "CRITICAL"), (2.5, "OK")]
+    assert all("Apache is DOWN" in mail.title for mail in machine.got["mail"][:3])
+    assert "Apache serves again" in machine.got["mail"][3].title
+
+
+def test_a_server_that_a_dry_run_left_down_is_told_to_serve_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    serves = [False]
+    monkeypatch.setattr(telling, "_serving", lambda _run, _server: serves[0])
+    facts = {"id": "20261124T041700Z-9", "host": "web1", "verb": "renew", "argv": ["renew"], "dry_run": True,
+             "config_dir": str(machine.directory), "guard_config": str(machine.directory / "guard.ini"), "server": None}
+    run = Run.create([machine.state], facts)
+    outside = telling.Outside(lambda: machine.now, lambda _now: "", machine.deliver)
+    run.note("stopping", window=1, lineage="example.com", before={})
+    run.note("start-failed", window=1, reason="it does not start")
+    telling.tell(run, None, outside=outside)
+    serves[0] = True
+    run.note("serving", window=1, by="retry", again=True, outage_seconds=9.0)
+    telling.tell(run, None, outside=outside)
+    assert [mail.title.split(":")[0] for mail in machine.got["mail"]] == ["CRITICAL web1 (dry run)", "OK web1 (dry run)"]
