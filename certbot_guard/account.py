@@ -8,12 +8,12 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from itertools import takewhile
 from typing import Any, Optional
 
-from certbot_guard import stakes
+from certbot_guard import logtail, stakes
 from certbot_guard.diagnosis import Diagnosis, diagnose
 from certbot_guard.stakes import Validity
 
@@ -28,6 +28,15 @@ _OURS = "certbot-guard "
 # Times, order numbers, addresses in memory and a challenge's token; but 503 and 429 are two reasons.
 _EACH_TIME_ANOTHER = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?|\d{5,}|\b0x[0-9a-fA-F]+|(?<=/acme-challenge/)[\w-]+")
+
+
+@dataclass(frozen=True)
+class NextAttempt:
+    """When certbot runs next. ``at``: then at the latest; None where nobody knows. ``found``: something will start it."""
+
+    words: str = ""
+    at: Optional[datetime] = None
+    found: bool = True
 
 
 @dataclass
@@ -75,6 +84,7 @@ class Account:
         self._diagnoses: dict[Any, Diagnosis] = {}
         self.recovered: tuple[Any, ...] = ()
         self.still: tuple[Any, ...] = ()
+        self.next_attempt = NextAttempt()
         self.outages = _outages(events, now)
         self.stopped = bool(self.outages)
 
@@ -107,11 +117,12 @@ class Account:
         """Every event of these kinds, news or not."""
         return [event for event in self.events if event["kind"] in kinds]
 
-    def about(self, numbers: frozenset[int], recovered: tuple[Any, ...], still: tuple[Any, ...]) -> Account:
+    def about(self, numbers: frozenset[int], recovered: tuple[Any, ...], still: tuple[Any, ...],
+              next_attempt: NextAttempt = NextAttempt()) -> Account:
         """The same run with no other news than the events of these numbers, and that of a server that serves again."""
         made = copy.copy(self)
         made._failures = None
-        made.recovered, made.still = recovered, still
+        made.recovered, made.still, made.next_attempt = recovered, still, next_attempt
         made.news = [event for event in self.news if event["n"] in numbers
                      or (event["kind"] == "serving" and made.server_recovered)]
         return made
@@ -120,8 +131,18 @@ class Account:
         """What is behind an event of this run, worked out once."""
         number = event.get("n")
         if number not in self._diagnoses:
-            self._diagnoses[number] = diagnose(event, self.facts)
+            self._diagnoses[number] = self._diagnose(event)
         return self._diagnoses[number]
+
+    def _diagnose(self, event: dict[str, Any]) -> Diagnosis:
+        found = diagnose(event, self.facts)
+        if not event.get("acme"):  # what it quotes may be a hook's words, or a DNS provider's
+            found = replace(found, happened=logtail.masked(found.happened))
+        if event["kind"] == "lineage-failed" and found.cause.startswith("port"):
+            # certbot found the port taken, since the server was left running for a reason of its own: that is why.
+            left = [one for one in self.all("left-running", "stop-failed") if one.get("lineage") == event.get("lineage")]
+            return diagnose(left[-1], self.facts) if left else found
+        return found
 
     def output_of(self, failed_hook: dict[str, Any]) -> list[str]:
         """What a hook that failed has printed, which certbot logs right after the failure."""
@@ -220,11 +241,13 @@ class Account:
         return self._validities.get(lineage)
 
     def severity_of_all(self) -> str:
-        """Where certbot did nothing at all: by the certificate that expires next. Those long dead are nobody's."""
-        alive = [one for one in self._validities.values() if self.now - one.not_after < timedelta(days=30)]
-        if self.dry_run or not alive:
-            return "warning"
-        return stakes.severity(min(alive, key=lambda one: one.not_after), self.now)
+        """Where certbot did nothing at all: by the certificate that expires next."""
+        soonest = self.soonest(self.alive())
+        return "warning" if self.dry_run or soonest is None else stakes.severity(soonest[1], self.now)
+
+    def alive(self) -> list[str]:
+        """The lineages whose certificate has not been dead for a month: those are nobody's any more."""
+        return [name for name, one in self._validities.items() if self.now - one.not_after < timedelta(days=30)]
 
     def soonest(self, names: Iterable[str]) -> Optional[tuple[str, Validity]]:
         """Which of these certificates expires first."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from certbot_guard import account, report, stakes, text
-from certbot_guard.account import NOTEWORTHY, Account
+from certbot_guard.account import NOTEWORTHY, Account, NextAttempt
+from certbot_guard.phrases import moment
 from certbot_guard.standing import News
 
 __all__ = ["NOTEWORTHY", "Message", "as_delivered", "compose"]
@@ -21,7 +22,7 @@ TITLE_LIMIT = 190
 BODY_LIMIT = 20_000
 # A message that reaches a channel later than this says when it was written: "DOWN" may be yesterday's.
 LATE = timedelta(minutes=10)
-REPLACED_SHOWN = 5
+REPLACED_SHOWN = 10
 _WORDS = {"critical": "CRITICAL", "warning": "WARNING", "info": "OK"}
 
 
@@ -44,19 +45,18 @@ class Message:
     subjects: tuple[str, ...] = ()
 
 
-def compose(found: Account, news: News, next_attempt: str = "", log_tail: tuple[str, ...] = (), part: int = 0) -> Message:
+def compose(found: Account, news: News, next_attempt: NextAttempt = NextAttempt(), log_tail: tuple[str, ...] = (), part: int = 0) -> Message:
     """The message about these news of a run.
 
-    :param next_attempt: when certbot runs next, in words; empty where nobody looked
     :param log_tail: the last lines of certbot's log, fit to be shown
     :param part: tells messages of one run apart that say different things to different channels
     """
     numbers = frozenset().union(*[finding.numbers for finding in news.due])
-    found = found.about(numbers, news.recovered, news.still)
+    found = found.about(numbers, news.recovered, news.still, next_attempt)
     severity, event = severity_of(found, news), event_of(found, news)
     first = min([one["n"] for one in found.news], default=max([one["n"] for one in found.events], default=0))
     identity = f"{text.line(found.facts.get('id'), 80)}-{first}" + (f".{part}" if part else "")
-    body = text.harmless("\n".join(report.body(found, identity, next_attempt, log_tail)))
+    body = text.harmless("\n".join(report.body(found, identity, log_tail)))
     return Message(identity, str(found.facts.get("id", "")), event, severity, _title(found, severity),
                    text.cut(body, BODY_LIMIT), () if found.dry_run else tuple(sorted(news.subjects)))
 
@@ -112,22 +112,25 @@ def as_delivered(message: Message, now: datetime, created: datetime, possible_re
         added.append(f"(possible repeat, id {message.id}: it may have reached you before)")
     if now - created > LATE:
         written = created.astimezone(timezone.utc)
-        added.append(f"(late: this was written on {report.moment(written)} and could not be delivered until now)")
+        added.append(f"(late: this was written on {moment(written)} and could not be delivered until now)")
     if replaced:
-        added += _replaced(replaced)
-    return title, "\n".join([first or "certbot-guard has news.", *added, rest]).rstrip()
+        one = len(replaced) == 1
+        added.append(f"(this takes the place of {'one message' if one else f'{len(replaced)} messages'} that could not be "
+                     f"delivered here{': ' + _one_of(replaced[-1]) if one else '; they are named at the end'})")
+    return title, "\n".join([first or "certbot-guard has news.", *added, rest, *_replaced(replaced)]).rstrip()
 
 
 def _replaced(replaced: tuple[tuple[str, str], ...]) -> list[str]:
-    one = len(replaced) == 1
-    said = [f"(this takes the place of {'one message' if one else f'{len(replaced)} messages'} that could not be "
-            "delivered here:"]
-    said += [f"  {report.moment(account.parsed(at))}: {text.line(title, TITLE_LIMIT)}"
-             for at, title in replaced[-REPLACED_SHOWN:]]
+    if len(replaced) < 2:
+        return []
+    said = ["", "Not delivered here, and replaced:", *[f"  {_one_of(one)}" for one in replaced[-REPLACED_SHOWN:]]]
     if len(replaced) > REPLACED_SHOWN:
-        said.insert(1, f"  {len(replaced) - REPLACED_SHOWN} older ones, and")
-    said[-1] += ")"
+        said.append(f"  and {len(replaced) - REPLACED_SHOWN} older ones")
     return said
+
+
+def _one_of(replaced: tuple[str, str]) -> str:
+    return f"{moment(account.parsed(replaced[0]))}: {text.line(replaced[1], TITLE_LIMIT)}"
 
 
 def _title(found: Account, severity: str) -> str:

@@ -5,16 +5,20 @@ The paragraphs that :mod:`certbot_guard.report` and :mod:`certbot_guard.troubles
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
-from certbot_guard import stakes
+from certbot_guard import logtail, stakes
 from certbot_guard.account import Account, subproblems
 from certbot_guard.diagnosis import Diagnosis
 from certbot_guard.phrases import moment, span
 from certbot_guard.text import line, lines, listed
 
 REASON_LIMIT = 250
+_MASKED_LIMIT = 20_000
+# Let's Encrypt's own page to lift a pause: of no use with its end cut off.
+_WHOLE_LINK = re.compile(r"https://portal\.letsencrypt\.org/\S+")
 
 _WHOSE = {"ca": "The trouble is the CA's", "network": "The trouble is in the network between this host and the CA",
           "dns": "The trouble is in the DNS", "host": "The trouble is on this host",
@@ -32,15 +36,36 @@ def why(diagnosis: Diagnosis) -> str:
     return f"Why: {diagnosis.happened} {whose}{passes}.{when}"
 
 
-def advice(diagnosis: Diagnosis) -> list[str]:
-    said = " ".join(part for part in (diagnosis.advice, diagnosis.link) if part)
+def advice(found: Account, diagnosis: Diagnosis, lineages: list[str]) -> list[str]:
+    said = " ".join(part for part in (_in_time(found, diagnosis.advice, lineages), diagnosis.link) if part)
     return [f"What to do: {said}"] if said else []
+
+
+def _in_time(found: Account, words: str, lineages: list[str]) -> str:
+    """"Nothing now" is right only where certbot tries again in time."""
+    if not words.startswith("Nothing now"):
+        return words
+    attempt, soonest = found.next_attempt, found.soonest(lineages)
+    by_hand = "Run 'certbot renew' by hand as soon as the cause is gone: {}."
+    if soonest is not None and stakes.severity(soonest[1], found.now) == "critical":
+        return re.sub(r"^[^.]*\.", by_hand.format("there is little time left"), words, count=1)
+    if soonest is not None and attempt.at is not None and attempt.at > soonest[1].not_after:
+        return re.sub(r"^[^.]*\.", by_hand.format("the next scheduled attempt comes too late"), words, count=1)
+    if not attempt.found:
+        return f"{words} But no scheduled run of certbot was found: see to it that it is run again before then."
+    return words
 
 
 def each_advice(found: Account, *kinds: str) -> list[str]:
     """What to do about these, each piece of advice once."""
-    said = [part for event in found.new(*kinds) for part in advice(found.diagnose(event))]
+    said = [part for event in found.new(*kinds)
+            for part in advice(found, found.diagnose(event), [str(event.get("lineage"))])]
     return list(dict.fromkeys(said))[:3]
+
+
+def masked(value: Any) -> str:
+    """What a stranger's program, or a hook of the user's, said or was told, without what looks like a secret."""
+    return logtail.masked(str(value if value is not None else "")[:_MASKED_LIMIT])
 
 
 def meaning(found: Account, lineages: list[str]) -> list[str]:
@@ -75,16 +100,20 @@ def error_lines(event: dict[str, Any], limit: int, most: int, brief: bool = Fals
     Of challenges that failed, ``brief`` gives what the CA said of each, without certbot's words around it.
     """
     acme = event.get("acme")
+    link = _WHOLE_LINK.search(str(acme.get("detail") if isinstance(acme, dict) else event.get("error"))[:_MASKED_LIMIT])
+    if link is not None:
+        limit = max(limit, min(2 * link.end(), 3000))
     if isinstance(acme, dict):
         said = [f"Error: {line(acme.get('type'), 120)}", f"  {line(acme.get('detail'), limit) or '(no detail)'}"]
         return said + _of_names(subproblems(event), "identifier", limit // 2, most)
     kind = line(event.get("error_type"), 60)
-    said = [f"Error: {line(event.get('error'), limit) or '(no text)'}" + (f" [{kind}]" if kind else "")]
+    error = str(event.get("error") or "") if link is not None else masked(event.get("error"))
+    said = [f"Error: {line(error, limit) or '(no text)'}" + (f" [{kind}]" if kind else "")]
     found = event.get("evidence")
     challenges = found.get("challenges") if isinstance(found, dict) else None
     if brief and isinstance(challenges, list) and challenges:
         return said + _of_names([one for one in challenges if isinstance(one, dict)], "domain", limit, most)
-    context = [part for text in event.get("context") or () for part in _shown(str(text), limit * 2, most * 4)]
+    context = [part for text in event.get("context") or () for part in _shown(masked(text), limit * 2, most * 4)]
     return said + [f"  | {part}" for part in context[-most * 4:]]
 
 

@@ -30,14 +30,15 @@ DETAIL_LIMIT = 6000
 ERRORS_OF_A_GROUP = 6
 
 
-def body(found: Account, identity: str, next_attempt: str = "", log_tail: tuple[str, ...] = ()) -> list[str]:
+def body(found: Account, identity: str, log_tail: tuple[str, ...] = ()) -> list[str]:
     """Every line of the body, the first one saying whether the site is up."""
-    failures = _failures(found)
+    failures, own, words = _failures(found), _own_troubles(found), found.next_attempt.words
     # One for the whole message: the next run is for all of them.
-    attempt = [f"Next attempt: {line(next_attempt, 200)}."] if next_attempt and not found.is_recovery else []
-    blocks = [_status(found), _recovered(found), failures + (attempt if failures else []), _errors(found),
-              *map(lambda make: make(found), BLOCKS), [] if failures else attempt if found.news else [], _still(found),
-              _where_to_look(found, identity), _details(found), _log_tail(log_tail), _own_troubles(found)]
+    attempt = [f"Next attempt: {line(words, 200)}."] if words and found.news and not found.is_recovery else []
+    nothing_else = {event["kind"] for event in found.news} <= {"guard-error", "config-problem"}
+    blocks = [_status(found), own if nothing_else else [], _recovered(found), failures + (attempt if failures else []),
+              _errors(found), *map(lambda make: make(found), BLOCKS), [] if failures else attempt, _still(found),
+              _where_to_look(found, identity), _details(found), _log_tail(log_tail), [] if nothing_else else own]
     result: list[str] = []
     for block in blocks:
         result += ([""] if result and block else []) + block
@@ -79,6 +80,7 @@ def _status(found: Account) -> list[str]:
     if found.serving is False and found.left_down:
         said += [f"It is left down: {line(event.get('reason'), REASON_LIMIT)}." for event in found.all("left-down")[-1:]]
         said.append("certbot-guard does not start it against that decision.")
+        said += each_advice(found, "left-down")
     elif failed and (found.serving is False or found.new("start-failed", "serving")):
         verb = "does not start" if found.serving is False else "did not start at first"
         said.append(f"{name} {verb}: {line(failed[-1].get('reason'), REASON_LIMIT)}")
@@ -133,7 +135,7 @@ def _failures(found: Account) -> list[str]:
 
 def _failure(found: Account, group: Failure) -> list[str]:
     return [not_renewed(found, group.lineages), why(group.diagnosis), *meaning(found, group.lineages),
-            *advice(group.diagnosis)]
+            *advice(found, group.diagnosis, group.lineages)]
 
 
 def _errors(found: Account) -> list[str]:
@@ -208,7 +210,8 @@ def _own_troubles(found: Account) -> list[str]:
     said = [f"guard.ini: {line(event.get('text'), 400)}" for event in found.new("config-problem")[:10]]
     said += [f"certbot-guard's own trouble ({line(event.get('where'), 60)}): {line(event.get('error'), 400)}"
              for event in found.new("guard-error")[:10]]
-    return said + and_more(found.new("config-problem", "guard-error"), 20)
+    said += and_more(found.new("config-problem", "guard-error"), 20)
+    return said + each_advice(found, "config-problem", "guard-error")
 
 
 # -- the title's parts -----------------------------------------------------------------------------------------------
@@ -233,14 +236,19 @@ def headlines(found: Account) -> list[str]:
     for kinds, words in (
             (("left-down",), "left down on purpose"), (("overdue",), "max_outage reached"),
             (("start-failed",), "" if found.serving is False else "did not start at first"),
-            (("reload-refused", "reload-failed"), "new certificate not loaded"),
-            (("not-served",), "old certificate still served"),
+            (("reload-refused", "reload-failed"), f"new certificate{_of(found, 'reload-refused', 'reload-failed')} not loaded"),
+            (("not-served",), f"old certificate{_of(found, 'not-served')} still served"),
             (("lineage-broken",), "renewal configuration not readable"), (("fatal",), "certbot gave up"),
             (("hook-failed",), "a hook failed"), (("left-running", "stop-failed"), "could not be stopped"),
             (("guard-error", "config-problem"), "certbot-guard needs attention")):
         if words and found.new(*kinds):
             said.append(words)
     return said
+
+
+def _of(found: Account, *kinds: str) -> str:
+    names = [str(event.get("lineage")) for event in found.new(*kinds) if event.get("lineage")]
+    return f" of {listed(dict.fromkeys(names), 2, 40)}" if names else ""
 
 
 def shortest_time_left(found: Account) -> str:

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from certbot_guard import __version__, findings, message, recoveries
-from certbot_guard.account import Account
+from certbot_guard.account import Account, NextAttempt
 from certbot_guard.findings import Finding
 from certbot_guard.message import Message
 from certbot_guard.stakes import Validity
 from certbot_guard.standing import Memory, News, Recovered, Standing, Taker
 
 NAME = "sample.example.com"
-THIS_IS_A_TEST = "This is a test of certbot-guard on {host}. Nothing has happened; what follows is a sample."
+THIS_IS_A_TEST = "(This is a test of certbot-guard on {host}: nothing has happened, and this is a sample.)"
 _BUSY = {"type": "urn:ietf:params:acme:error:serverInternal", "detail": "The service is down for maintenance."}
 
 
@@ -44,7 +44,7 @@ def every_kind(now: datetime) -> list[Sample]:
         _sample("refused", now, [lineage, ("refused", {
             "lineage": NAME, "reason": "its configuration test fails", "detail": "AH00526: Syntax error on line 1"})]),
         _sample("outage", now, [lineage, stopping, ("start-failed", {
-            "window": 1, "reason": "it does not start", "detail": "AH00072: make_sock: could not bind to address"})],
+            "window": 1, "reason": "port 80 belongs to nginx (pid 812)", "detail": "AH00072: make_sock: could not bind to address"})],
             serving=False),
         _sample("recovery", now, [lineage, ("deployed", {"lineage": NAME})]),
         _sample("success", now, [lineage, stopping, ("serving", {"window": 1, "outage_seconds": 1.1}),
@@ -66,7 +66,7 @@ def _sample(kind: str, now: datetime, happened: list[tuple[str, dict[str, Any]]]
         subject = findings.subject_of_lineage(facts, NAME)
         was = Standing(subject, NAME, "", "warning", "The CA was down.", since, since, NAME, now)
         over = tuple(recoveries.of(found, Memory({subject: was}), lambda _name: (True, None)))
-    text = message.compose(found, News(wrong, over), "tomorrow at 04:17 (sample)" if wrong else "")
+    text = message.compose(found, News(wrong, over), NextAttempt("tomorrow at 04:17 (sample)", now + timedelta(days=1)) if wrong else NextAttempt())
     first, _, rest = text.body.partition("\n")
     return Sample(kind, replace(text, run="test", title=f"TEST {text.title}"[:message.TITLE_LIMIT],
-                                body="\n".join([THIS_IS_A_TEST.format(host=host), "", first, rest])), wrong)
+                                body="\n".join([first, THIS_IS_A_TEST.format(host=host), rest])), wrong)

@@ -28,7 +28,7 @@ from certbot_guard import (
     statedir,
 )
 from certbot_guard import journal as journals
-from certbot_guard.account import Account
+from certbot_guard.account import Account, NextAttempt
 from certbot_guard.config import Config
 from certbot_guard.errors import StateError
 from certbot_guard.findings import Finding
@@ -42,10 +42,12 @@ from certbot_guard.standing_rows import Changes
 DELIVERY_DEADLINE_SECONDS = 30.0
 
 
-def _next_attempt(now: datetime) -> str:
+def _next_attempt(now: datetime) -> NextAttempt:
     from certbot_guard import schedule
 
-    return schedule.words(schedule.next_attempt(now), now)
+    found = schedule.next_attempt(now)
+    at = found.when + timedelta(seconds=found.spread_seconds or 0.0) if found is not None and found.when else None
+    return NextAttempt(schedule.words(found, now), at, found is not None)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Outside:
     """What telling needs of the world besides the disk; a test that lives through thirty days passes its own."""
 
     now: Callable[[], datetime] = utc_now
-    next_attempt: Callable[[datetime], str] = _next_attempt
+    next_attempt: Callable[[datetime], NextAttempt] = _next_attempt
     deliver: Callable[..., list[notify.Delivery]] = notify.deliver_outbox
 
 
@@ -126,7 +128,7 @@ def _make(found: Account, config: Config, books: list, outside: Outside) -> Opti
             groups.setdefault(news, []).append(taker.name)
     if not groups and not wrong and not over:
         return None
-    attempt = outside.next_attempt(found.now) if any(news.due for news in groups) else ""
+    attempt = outside.next_attempt(found.now) if any(news.due for news in groups) else NextAttempt()
     tail = _log_tail(found, config) if groups else ()
     messages = [(message.compose(found, news, attempt, tail, part), channels)
                 for part, (news, channels) in enumerate(groups.items())]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from certbot_guard.account import Account, moment_of
-from certbot_guard.phrases import duration, moment, sentence
+from certbot_guard.account import Account, moment_of, parsed
+from certbot_guard.phrases import duration, moment, sentence, span
 from certbot_guard.reasoning import (
     REASON_LIMIT,
     advice,
     and_more,
     each_advice,
+    masked,
     meaning,
     names_of,
     not_renewed,
@@ -40,8 +41,9 @@ def _refusals(found: Account) -> list[str]:
         groups.setdefault(line(event.get("reason"), REASON_LIMIT), []).append(event)
     for because, events in list(groups.items())[:GROUPS]:
         names = list(dict.fromkeys(str(event.get("lineage")) for event in events))
-        said += [not_renewed(found, names), f"Why: {server_word(found)} could not be stopped safely, so it was not: {because}"]
+        said += ([""] if said else []) + [not_renewed(found, names), f"Why: {server_word(found)} could not be stopped safely, so it was not: {because}"]
         said += quoted(events[0].get("detail"), 300, 5) + meaning(found, names)
+        said += advice(found, found.diagnose(events[0]), names)
     left_out = [str(event.get("lineage")) for events in list(groups.values())[GROUPS:] for event in events]
     said += [f"Not renewed either, for {len(groups) - GROUPS} other reasons: {listed(left_out, 10)}"] if left_out else []
     for event in found.new("left-running", "stop-failed")[:10]:
@@ -49,7 +51,7 @@ def _refusals(found: Account) -> list[str]:
         said.append(f"{sentence(server_word(found))} {what} for {line(event.get('lineage'), 120)}:")
         said += reason(event)
     said += and_more(found.new("left-running", "stop-failed"), 10)
-    return said + each_advice(found, "refused", "left-running", "stop-failed")
+    return said + each_advice(found, "left-running", "stop-failed")
 
 
 def _death(found: Account) -> list[str]:
@@ -76,7 +78,8 @@ def at_work_on(found: Account) -> list[str]:
         said.append(f"It was at work on {line(name, 120)}{names_of(found, name, 5)}, which was not renewed, as far as is "
                     "known.")
         said += meaning(found, [name])
-    return said
+    # It came to none of them, so it is the one that expires first that this can hurt.
+    return said or (meaning(found, found.alive()) if not found.all("deployed", "lineage-failed") else [])
 
 
 def _overdue(found: Account) -> list[str]:
@@ -97,7 +100,7 @@ def _overdue(found: Account) -> list[str]:
     for because, names in missed.items():
         said.append(f"Not attempted: {listed(names, 20)}: {because}.")
         said += meaning(found, names)
-    return said
+    return said + each_advice(found, "overdue", "not-attempted")
 
 
 def _reloads(found: Account) -> list[str]:
@@ -107,11 +110,23 @@ def _reloads(found: Account) -> list[str]:
             "could not be reloaded")
         said.append(f"{line(event.get('lineage'), 120)} was renewed, but {name} {verb}. "
                     "Visitors see the old certificate until it is reloaded:")
-        said += reason(event)
+        said += reason(event) + _until(found, event)
     for event in found.new("not-served")[:10]:
         said.append(f"{line(event.get('lineage'), 120)} was renewed and {name} reloaded, but the old certificate is "
                     f"still served on: {listed(event.get('where') or (), 10)}")
+        said += _until(found, event)
     return said + each_advice(found, "reload-refused", "reload-failed", "not-served")
+
+
+def _until(found: Account, event: dict[str, Any]) -> list[str]:
+    """Until when the old certificate, which visitors see, is good."""
+    old = [parsed(one.get("not_after")) for one in found.all("lineage") if one.get("lineage") == event.get("lineage")]
+    if not old or old[-1] is None:
+        return []
+    left = (old[-1] - found.now).total_seconds()
+    if left <= 0:
+        return [f"It means: the old certificate EXPIRED on {moment(old[-1])}; browsers refuse the site."]
+    return [f"It means: the old certificate expires on {moment(old[-1])}, in {span(left)}; visitors notice nothing until then."]
 
 
 def _broken(found: Account) -> list[str]:
@@ -129,23 +144,23 @@ def _broken(found: Account) -> list[str]:
 def _fatal(found: Account) -> list[str]:
     said = []
     for event in found.new("fatal")[:3]:
-        said.append(f"certbot ended with this error: {line(event.get('error'), ERROR_LIMIT)}")
-        said += [f"  | {part}" for text in (event.get("context") or ())[-3:] for part in lines(text, 300, 3)]
+        said.append(f"certbot ended with this error: {line(masked(event.get('error')), ERROR_LIMIT)}")
+        said += [f"  | {part}" for text in (event.get("context") or ())[-3:] for part in lines(masked(text), 300, 3)]
     if said and not found.new("died"):
         said += at_work_on(found)
     for event in found.new("fatal")[:1]:
-        said += [why(found.diagnose(event)), *advice(found.diagnose(event))]
+        said += [why(found.diagnose(event)), *advice(found, found.diagnose(event), found.alive())]
     return said
 
 
 def _hooks(found: Account) -> list[str]:
     said = []
     for event in found.new("hook-failed")[:10]:
-        command = line(event.get("command"), 200)
+        command = line(masked(event.get("command")), 200)
         said.append(f"The {line(event.get('hook'), 60)} failed with exit code {line(event.get('code'), 12)}"
                     + (f": {command}" if command else ""))
-        said += quoted("\n".join(found.output_of(event)), 300, 5)
-    said += each_advice(found, "hook-failed")
+        said += quoted(masked("\n".join(found.output_of(event))), 300, 5)
+        said += advice(found, found.diagnose(event), [])
     return said + and_more(found.new("hook-failed"), 10)
 
 

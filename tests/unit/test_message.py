@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from certbot_guard import message
+from certbot_guard.account import NextAttempt
 from certbot_guard.message import Message
 from tests.support.composing import composed
 from tests.unit.test_message_text import NASTY, acts_on_nothing
@@ -286,6 +287,76 @@ def test_certbots_death_says_who_acted_and_what_it_was_at() -> None:
 def test_our_own_troubles_come_last() -> None:
     body = compose(LINEAGE, FAILED, ("guard-error", {"where": "x", "error": "ours"})).body
     assert body.index("ours") > body.index("/var/log/letsencrypt") > body.index("rateLimited")
+
+
+# -- what to do, and when ------------------------------------------------------------------------------------------
+
+UNAVAILABLE = ("lineage-failed", {"lineage": "example.com", "error_type": "Error", "error": "x", "acme": {
+    "type": "urn:ietf:params:acme:error:serverInternal", "detail": "down for maintenance"}})
+
+
+@pytest.mark.parametrize("attempt, left, words", [
+    (NextAttempt("tomorrow", NOW + timedelta(days=1)), timedelta(days=20), "What to do: Nothing now: certbot tries again"),
+    (NextAttempt("in 31 days", NOW + timedelta(days=31)), timedelta(days=20), "by hand as soon as the cause is gone: the next"),
+    (NextAttempt("tomorrow", NOW + timedelta(days=1)), timedelta(days=2), "by hand as soon as the cause is gone: there is"),
+    (NextAttempt("none was found", None, False), timedelta(days=20), "no scheduled run of certbot was found"),
+    (NextAttempt("at a time that is not known"), timedelta(days=20), "What to do: Nothing now: certbot tries again"),
+], ids=["in time", "too late", "critical", "none", "unknown"])
+def test_nothing_has_to_be_done_only_where_it_is_tried_again_in_time(attempt: NextAttempt, left: timedelta, words: str) -> None:
+    found = composed(FACTS, events(LINEAGE, UNAVAILABLE), NOW, expiry={"example.com": NOW + left}, next_attempt=attempt)
+    assert words in found.body and f"Next attempt: {attempt.words}." in found.body
+    assert ("What to do: Nothing now" in found.body) == ("by hand" not in words)
+
+
+def test_a_port_that_our_own_refusal_left_taken_is_not_blamed_on_a_stranger() -> None:
+    bound = ("lineage-failed", {"lineage": "example.com", "error_type": "PluginError", "acme": None, "error": (
+        "Could not bind TCP port 80 because it is already in use by another process on this system."),
+        "evidence": {"port": 80, "port_owner": "apache2 (pid 7)"}})
+    left = ("left-running", {"lineage": "example.com", "reason": "its configuration test fails", "detail": "AH00526"})
+    body = compose(LINEAGE, left, bound).body
+    assert "stop it" not in body and "apachectl configtest" in body.split("Error:")[0]
+
+
+def test_our_own_troubles_come_second_where_they_are_the_only_news() -> None:
+    body = compose(LINEAGE, ("guard-error", {"where": "state database", "error": "it was damaged"})).body
+    assert body.index("it was damaged") < body.index("/var/log/letsencrypt") and "What to do:" in body
+
+
+def test_the_titles_of_many_replaced_messages_do_not_push_the_news_down() -> None:
+    one = compose(LINEAGE, FAILED)
+    many = tuple((NOW.isoformat(), f"WARNING web1: the {number}th title {'x' * 100}") for number in range(30))
+    _, body = message.as_delivered(one, NOW, NOW, False, many)
+    assert "takes the place of 30 messages" in body.split("\n")[1] and "What to do:" in body[:1000]
+    assert "the 29th title" in body and "the 19th title" not in body and "and 20 older ones" in body
+
+
+def test_the_page_that_lifts_a_pause_is_named_whole() -> None:
+    link = "https://portal.letsencrypt.org/sfe/v1/unpause?jwt=" + "aB3" * 120
+    paused = {"type": "urn:ietf:params:acme:error:rateLimited", "detail": f"Your account is paused. Please visit {link} ."}
+    body = compose(LINEAGE, ("lineage-failed", {"lineage": "example.com", "error": "x", "acme": paused})).body
+    assert link in body
+
+
+def test_a_hook_s_secrets_are_not_sent_to_everybody() -> None:
+    hook = {"hook": "deploy-hook", "command": "curl -H 'Authorization: Bearer s3cr3tT0ken99' https://x.example/?token=hunter22"}
+    body = compose(LINEAGE, ("hook-failed", {**hook, "code": 1}), ("hook-output", {"output": "password=hunter33"}),
+                   ("fatal", {"error": "api_key=hunter44", "context": ["secret=hunter55"]})).body
+    assert "hunter" not in body and "s3cr3t" not in body and "x.example" in body and "exit code 1" in body
+
+
+def test_a_certificate_that_is_not_loaded_is_named_with_the_end_of_the_old_one() -> None:
+    old = ("lineage", {**LINEAGE[1], "not_after": (NOW + timedelta(days=5)).isoformat()})
+    found = compose(old, ("deployed", {"lineage": "example.com"}),
+                    ("reload-refused", {"lineage": "example.com", "reason": "the key does not fit"}))
+    assert "new certificate of example.com not loaded" in found.title
+    assert "It means: the old certificate expires on 2026-11-29" in found.body
+
+
+def test_what_kept_certbot_from_every_lineage_is_as_grave_as_the_first_that_expires() -> None:
+    found = compose(("fatal", {"error": "An account is missing"}), expiry={"a.example": NOW + timedelta(days=2),
+                                                                           "b.example": NOW + timedelta(days=60),
+                                                                           "dead.example": NOW - timedelta(days=90)})
+    assert found.severity == "critical" and "the first certificate (a.example) expires" in found.body
 
 
 # -- hostile text --------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from certbot_guard import journal as journals
 from certbot_guard import notify, telling
+from certbot_guard.account import NextAttempt
 from certbot_guard.message import as_delivered
 from certbot_guard.run import Run
 
@@ -84,7 +85,7 @@ class Machine:
         for kind, fields in events:
             run.note(kind, **fields)
         run.note("exit")
-        telling.tell(run, None, outside=telling.Outside(lambda: self.now, lambda _now: "tomorrow", self.deliver))
+        telling.tell(run, None, outside=telling.Outside(lambda: self.now, lambda _now: NextAttempt("tomorrow"), self.deliver))
 
     def fail(self, *names: str, acme: dict[str, str] = DOWN, **options: Any) -> None:
         self.run(*[("lineage-failed", {"lineage": name, "error_type": "Error", "error": acme["detail"], "acme": acme})
@@ -319,7 +320,7 @@ def test_what_a_run_has_told_does_not_recover_in_the_same_run(machine: Machine) 
     facts = {"id": "20261124T041700Z-9", "host": "web1", "verb": "renew", "argv": ["renew"], "dry_run": False,
              "config_dir": str(machine.directory), "guard_config": str(machine.directory / "guard.ini"), "server": None}
     run = Run.create([machine.state], facts)
-    outside = telling.Outside(lambda: machine.now, lambda _now: "", machine.deliver)
+    outside = telling.Outside(lambda: machine.now, lambda _now: NextAttempt(), machine.deliver)
     run.note("lineage", lineage="example.com")
     run.note("config-problem", text="guard.ini, line 3: unknown key")
     run.note("exit")
@@ -460,7 +461,7 @@ def test_a_server_that_a_dry_run_left_down_is_told_to_serve_again(machine: Machi
     facts = {"id": "20261124T041700Z-9", "host": "web1", "verb": "renew", "argv": ["renew"], "dry_run": True,
              "config_dir": str(machine.directory), "guard_config": str(machine.directory / "guard.ini"), "server": None}
     run = Run.create([machine.state], facts)
-    outside = telling.Outside(lambda: machine.now, lambda _now: "", machine.deliver)
+    outside = telling.Outside(lambda: machine.now, lambda _now: NextAttempt(), machine.deliver)
     run.note("stopping", window=1, lineage="example.com", before={})
     run.note("start-failed", window=1, reason="it does not start")
     telling.tell(run, None, outside=outside)
