@@ -48,12 +48,19 @@ def _in_time(found: Account, words: str, lineages: list[str]) -> str:
     attempt, soonest = found.next_attempt, found.soonest(lineages)
     by_hand = "Run 'certbot renew' by hand as soon as the cause is gone: {}."
     if soonest is not None and stakes.severity(soonest[1], found.now) == "critical":
-        return re.sub(r"^[^.]*\.", by_hand.format("there is little time left"), words, count=1)
+        return _instead(words, by_hand.format("there is little time left"))
     if soonest is not None and attempt.at is not None and attempt.at > soonest[1].not_after:
-        return re.sub(r"^[^.]*\.", by_hand.format("the next scheduled attempt comes too late"), words, count=1)
+        return _instead(words, by_hand.format("the next scheduled attempt comes too late"))
     if not attempt.found:
         return f"{words} But no scheduled run of certbot was found: see to it that it is run again before then."
     return words
+
+
+def _instead(words: str, first: str) -> str:
+    """``first`` in place of the first sentence; the rest stands for itself then."""
+    _, _, rest = words.partition(". ")
+    rest = re.sub(r"^(?:Otherwise|If it stays for more than a day,) (\w)", lambda found: found[1].upper(), rest)
+    return f"{first} {rest}".strip()
 
 
 def each_advice(found: Account, *kinds: str) -> list[str]:

@@ -306,6 +306,7 @@ def test_nothing_has_to_be_done_only_where_it_is_tried_again_in_time(attempt: Ne
     found = composed(FACTS, events(LINEAGE, UNAVAILABLE), NOW, expiry={"example.com": NOW + left}, next_attempt=attempt)
     assert words in found.body and f"Next attempt: {attempt.words}." in found.body
     assert ("What to do: Nothing now" in found.body) == ("by hand" not in words)
+    assert "by hand" not in words or "left. Look at the CA's" in found.body or "late. Look at the CA's" in found.body
 
 
 def test_a_port_that_our_own_refusal_left_taken_is_not_blamed_on_a_stranger() -> None:
