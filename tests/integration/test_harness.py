@@ -9,6 +9,7 @@ from typing import Callable
 
 import pytest
 
+from tests.support import faulty_ca
 from tests.support.context import Context
 from tests.support.faulty_ca import STORY_503, problem
 from tests.support.webhook import Webhook
@@ -190,3 +191,11 @@ def test_mails_and_deliveries_arrive(context: Context) -> None:
     context.mailbox.reject()
     assert not apprise.Apprise([urls[0]]).notify("a body", "a title", body_format="text")
     assert context.mailbox.attempts == 2 and context.mailbox.stays_at(1, 0.2)
+
+
+def test_an_order_that_would_need_no_challenge_is_asked_for_again(context: Context) -> None:
+    order = faulty_ca.Answer(201, b'{"authorizations": ["https://127.0.0.1/authZ/x"]}', (("Replay-Nonce", "abc"),))
+    request = faulty_ca.Request("new-order", "POST", "/order-plz", b"")
+    assert context.ca._without_reuse(request, order) is order
+    again = context.ca._without_reuse(request, order)
+    assert again.status == 400 and b"badNonce" in again.body and ("Replay-Nonce", "abc") in again.headers

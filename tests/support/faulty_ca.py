@@ -154,6 +154,7 @@ class FaultyCA:
         self._changed = threading.Condition()
         self._faults: list[Fault] = []
         self._names: dict[str, frozenset[str]] = {}  # path -> the names it is about
+        self._authorizations: set[str] = set()
         self._use_untrusted = False
         self.requests: list[Request] = []
         self._server: Optional[_Server] = None
@@ -340,6 +341,23 @@ class FaultyCA:
                 if url:
                     self._names.setdefault("/" + url.split("/", 3)[3], names)
 
+    def _without_reuse(self, request: Request, answer: Answer) -> Answer:
+        """Pebble that is told to reuse no authorization does so once in a hundred times (``rand.Intn(100) > percent``):
+        then there is no challenge to go wrong. certbot asks again where its nonce is refused, and gets another order."""
+        if request.endpoint != "new-order" or answer.status != 201:
+            return answer
+        try:
+            urls = set(json.loads(answer.body).get("authorizations", []))
+        except ValueError:
+            return answer
+        with self._changed:
+            reused, self._authorizations = urls & self._authorizations, self._authorizations | urls
+        if not reused:
+            return answer
+        refusal = problem(400, "badNonce", "this order would need no challenge")
+        return Answer(refusal.status, refusal.body, refusal.headers + tuple(
+            (key, value) for key, value in answer.headers if key.lower() == "replay-nonce"))
+
     def _finish(self, request: Request, status: int) -> None:
         with self._changed:
             request.status, request.ended = status, time.monotonic()
@@ -424,7 +442,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         answer = Answer(response.status, response.read(), tuple(
             (key, value) for key, value in response.getheaders() if key.lower() not in _NOT_FORWARDED))
         self.server.ca._learn(request, answer)
-        return answer
+        return self.server.ca._without_reuse(request, answer)
 
     def _reply(self, answer: Answer) -> None:
         self.send_response_only(answer.status)
