@@ -23,6 +23,10 @@ _FIELDS = (("minute", 0, 59, (), 0), ("hour", 0, 23, (), 0), ("day of the month"
 _PART = re.compile(r"(?:(?P<all>\*)|(?P<first>[a-z0-9]+)(?:-(?P<last>[a-z0-9]+))?)(?:/(?P<step>[0-9]+))?", re.ASCII)
 _SETTING = re.compile(r"""\s*("[^"]*"|'[^']*'|[^\s="']+)\s*=\s*(.*)""", re.DOTALL)
 _SHORT_LIMIT = 1000  # MAX_COMMAND in cron.h; a longer field is nothing that cron would take
+_RENEWS_LIMIT = 8192
+_TOKEN = re.compile(r"""(?P<quoted>"[^"]*"|'[^']*')|(?P<end>[;&|()\n])|(?P<word>(?:\\.|[^\s;&|()<>"'\\])+)|.""", re.DOTALL)
+_CERTBOT = re.compile(r"(?:argv\[\]=)?(?:\S*/)?certbot(?::[\w.-]+)?")
+_GUARD = re.compile(r"(?:argv\[\]=)?(?:\S*/)?certbot-guard")
 # The 29th of February on one weekday comes every 28 years, and every 40 across 2100.
 _YEARS_AHEAD = 45
 
@@ -155,6 +159,26 @@ def parse_line(line: str, source_path: str = "", line_number: int = 0, user_colu
         by_the_clock=spelled[0].startswith("*") or spelled[1].startswith("*"),
         user=parts[count] if user_column else "", command=parts[-1], source_path=source_path, line_number=line_number,
         text=line, settings=settings or {})
+
+
+def renews(command: str) -> bool:
+    """Whether a line of shell, or systemd's ``ExecStart``, has certbot renew: ``certbot`` and then ``renew`` as words of
+    one command, the snap's ``certbot.renew``, or ``certbot-guard run -- ... renew``. Only its first 8 kB are looked at."""
+    certbot = guard = False
+    for token in _TOKEN.finditer(command[:_RENEWS_LIMIT]):
+        if token["end"]:
+            certbot = guard = False
+            continue
+        if token["quoted"] and renews(token["quoted"][1:-1]):  # sh -c '...'; no deeper than two kinds of quotes
+            return True
+        word = token["quoted"][1:-1] if token["quoted"] else token["word"] or ""
+        if word.startswith("#") and not token["quoted"]:
+            return False
+        if word == "certbot.renew" or (certbot and word == "renew"):
+            return True
+        guard = guard or bool(_GUARD.fullmatch(word))
+        certbot = certbot or bool(_CERTBOT.fullmatch(word)) or (guard and word == "run")
+    return False
 
 
 def _values(word: str, what: str, low: int, high: int, names: tuple[str, ...], first_name: int) -> frozenset[int]:

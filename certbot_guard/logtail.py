@@ -43,12 +43,15 @@ _MEMBER = re.compile(
 # the numbers that a key is made of (RFC 7518 section 6)
 _NUMBER = re.compile(rf"({_QUOTE}(?:d|p|q|dp|dq|qi|k|n|x|y){_QUOTE}\s{{0,9}}:\s{{0,9}}{_QUOTE})[A-Za-z0-9_=-]{{8,}}")
 _HEADER = re.compile(r"((?:proxy-)?authorization|(?:set-)?cookie|[\w-]{0,40}-(?:key|token|nonce|secret|signature))"
-                     r"(\s{0,9}:\s{0,9})[^\"'\n]*", re.IGNORECASE)
+                     r"(\s{0,9}(?<!:):(?!:)\s{0,9})[^\"'\n]*", re.IGNORECASE)  # "authorization :: The ..." is an ACME error
+# "token: is invalid" is a sentence
+_NO_SECRET = (r"(?!(?-i:is|was|are|were|has|not|invalid|expired|missing|required|wrong|rejected|revoked|unknown)"
+              r"[.,;:!?)\]]?(?:\s|\Z))")
 _OPTION = re.compile(
     r"((?<![\w-])(?!--(?:key-type|key-path|rsa-key-size|reuse-key|new-key)\b)--?[\w-]{0,60}"
     r"(?:key|token|secret|passw|hmac|kid|credential|pwd)[\w-]{0,60}(?:=|[\"'],\s{0,9}[\"']|\s{1,9}))"
     r"(?!-)(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;\])]+)", re.IGNORECASE)
-_ASSIGNED = re.compile(rf"(?<![\w.-])((?:{_SECRET_NAME}\s{{0,9}}[:=](?!:)|{_KEY_NAME}=)\s{{0,9}})"
+_ASSIGNED = re.compile(rf"(?<![\w.-])((?:{_SECRET_NAME}\s{{0,9}}[:=](?!:)|{_KEY_NAME}=)\s{{0,9}})" + _NO_SECRET +
                        r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;&\])}]+)", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer)(\s{1,9})[^\s\"',;]{4,}")
 _USER_IN_URL = re.compile(r"(://)[^\s/\"']{1,500}@")

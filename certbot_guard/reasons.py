@@ -18,7 +18,6 @@ _KEPT = ("Socket Exception: ",)
 _REPLIES = ("Response Details",)
 _MOST_RECORDS = 20
 _MOST_CHARACTERS = 4000
-_REPLY_LIMIT = 120
 
 _HOST = re.compile(r"""(?:host=|resolve\s+|email\s+to\s+)['"]?([A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,20})"""
                    r"(?![\w@-])")
@@ -142,7 +141,8 @@ def sentence(service: str, said: str, heard: list[str]) -> str:
 
 def _mail(host: str, code: str, reply: str) -> str:
     """What an SMTP server's reply means (RFC 5321, RFC 3463), with the reply."""
-    said = f'{host} said: {code} {" ".join(reply.replace(chr(92) + "n", " ").split())[:_REPLY_LIMIT]}'.rstrip()
+    # Not cut here: half a secret would not be found by who strikes them out.
+    said = f'{host} said: {code} {" ".join(reply.replace(chr(92) + "n", " ").split())}'.rstrip()
     more = re.match(r"\s*([245]\.\d{1,3}\.\d{1,3})\b", reply)
     extended = more[1] if more else ""
     if code in ("535", "534", "538") or extended.startswith("5.7.8"):

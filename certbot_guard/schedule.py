@@ -24,7 +24,6 @@ FILES_LIMIT = 200
 SECONDS, SYSTEMD_SECONDS = 1.8, 1.2
 NOT_FOUND = "no timer and no crontab line that runs certbot was found"
 
-_RENEWS = re.compile(r"(?:certbot(?!-guard)|letsencrypt).*\brenew|certbot-guard\b.*\brun\b")
 # Debian's /etc/cron.d/certbot (certbot 0.10 to 4.0) leaves the work to certbot.timer where systemd runs.
 _ONLY_WITHOUT_SYSTEMD = re.compile(r"!\s*-d\s+/run/systemd/system")
 # Debian's line, that of certbot's instructions (until 2021), and a shell's own
@@ -126,7 +125,7 @@ def _of_cron(now: datetime, places: Places, systemd: bool, zone: tzinfo, deadlin
     for entry in entries:
         if time.monotonic() > deadline:
             break
-        if _RENEWS.search(entry.command) and not (systemd and _ONLY_WITHOUT_SYSTEMD.search(entry.command)):
+        if cron.renews(entry.command) and not (systemd and _ONLY_WITHOUT_SYSTEMD.search(entry.command)):
             found += _attempts(entry, now, zone, f"{entry.source_path}, line {entry.line_number}", entry.command)
     for directory in places.periodic:
         for script, body in _scripts(directory, places, systemd, deadline):
@@ -168,7 +167,7 @@ def _scripts(directory: Path, places: Places, systemd: bool, deadline: float) ->
             continue
         said = _read(path).replace("\\\n", " ").split("\n")
         body = "\n".join(line for line in said if not line.lstrip().startswith("#"))
-        if any(map(_RENEWS.search, body.split("\n"))) and not (systemd and _ONLY_WITHOUT_SYSTEMD.search(body)):
+        if any(map(cron.renews, body.split("\n"))) and not (systemd and _ONLY_WITHOUT_SYSTEMD.search(body)):
             found.append((path, body))
     return found
 
@@ -176,16 +175,18 @@ def _scripts(directory: Path, places: Places, systemd: bool, deadline: float) ->
 def _periodic(directory: Path, script: Path, body: str, entries: list[cron.Entry], places: Places, now: datetime,
               zone: tzinfo) -> list[Attempt]:
     """When ``script`` runs: as often as a crontab line runs its directory, or whenever anacron finds the time."""
+    found: list[Attempt] = []
     for entry in entries:
         if not re.search(rf"{re.escape(str(directory))}(?![\w.-])", entry.command):
             continue
         anacron = _ANACRON_FIRST.search(entry.command)
         if not (anacron and os.access(anacron[1] or anacron[2], os.X_OK)):
-            return _attempts(entry, now, zone, str(script), body)
-        return [Attempt(None, f"{script}, run by anacron")]
+            found += _attempts(entry, now, zone, str(script), body)
+        else:
+            found.append(Attempt(None, f"{script}, run by anacron"))
     if re.search(rf"^[^#]*{re.escape(str(directory))}(?![\w.-])", _read(places.anacrontab), re.MULTILINE):
-        return [Attempt(None, f"{script}, run by anacron")]
-    return []
+        found.append(Attempt(None, f"{script}, run by anacron"))
+    return found
 
 
 def _is_looked_at(name: str, places: Places) -> bool:

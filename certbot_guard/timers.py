@@ -7,6 +7,7 @@ import time
 from datetime import datetime, timedelta, timezone
 from typing import Callable, Optional, Sequence
 
+from certbot_guard import cron
 from certbot_guard.servers import execute
 
 # Runs a command for at most that many seconds, and returns what it printed; raises whatever it likes.
@@ -16,7 +17,6 @@ Upcoming = tuple[Optional[datetime], str, Optional[float]]
 
 KNOWN = frozenset({"certbot.timer", "snap.certbot.renew.timer", "certbot-renew.timer"})
 OUTPUT_LIMIT_BYTES = 512 * 1024
-_RUNS_CERTBOT = re.compile(r"certbot(?!-guard)|letsencrypt|certbot-guard\b.*\brun\b")
 _PROPERTIES = ("Id", "Unit", "ActiveState", "NextElapseUSecRealtime", "NextElapseUSecMonotonic",
                "RandomizedDelayUSec", "TimersCalendar")
 _STAMP = re.compile(r"\w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? UTC")
@@ -42,7 +42,7 @@ def upcoming(now: datetime, deadline: float, ask: Optional[Ask] = None) -> list[
         services = run(["systemctl", "show", "--no-pager", "-p", "Id,ExecStart", "--", *sorted(others)[:200]],
                        _left(deadline))
         renewing = {service["Id"] for service in _blocks(services)
-                    if "Id" in service and _RUNS_CERTBOT.search(service.get("ExecStart", ""))}
+                    if "Id" in service and cron.renews(service.get("ExecStart", ""))}
     return [_next(timer, now, deadline, run) for timer in active
             if timer.get("Id") in KNOWN or timer.get("Unit") in renewing]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from certbot_guard import invocation, logfile, logrecords, logtail, text
 from certbot_guard.diagnosis import Diagnosis, diagnose
 
 NAME = "letsencrypt.log"
+# Whoever is paused has to open this link, with all of it (Let's Encrypt's own page)
+_UNPAUSE = re.compile(r"(https://portal\.letsencrypt\.org/sfe/v1/unpause)\?([\w.=&%~-]{1,4000})", re.ASCII)
+_NAMES_LIMIT = 20
 _FAILURES = ("lineage-failed", "lineage-broken", "hook-failed", "fatal")
 _WHOSE = {"ca": "the CA's", "network": "the network's", "dns": "DNS", "host": "this host's", "certbot": "certbot's",
           "configuration": "the configuration's", "web server": "the web server's"}
@@ -28,6 +32,7 @@ class _Trouble:
     event: dict[str, Any]
     diagnosis: Diagnosis
     subjects: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)  # by the CA, of each name
     output: list[str] = field(default_factory=list)  # of a hook that failed
 
 
@@ -91,6 +96,7 @@ def _troubles(run: logfile.Run) -> list[_Trouble]:
         # what nobody knows is the same only where the words are
         key = f"{event['kind']} {diagnosis.key}" + (f" {event.get('error')}" if diagnosis.cause == "unknown" else "")
         last = found.setdefault(key, _Trouble(event, diagnosis))
+        last.said += [line for line in _of_names(event) if line not in last.said]
         subject = _subject(event)
         if subject not in last.subjects:
             last.subjects.append(subject)
@@ -120,10 +126,35 @@ def _paragraph(trouble: _Trouble, shown: str) -> list[str]:
         lines.append(f"The CA says: try again after {diagnosis.retry_after}")
     error = event.get("error") or (f"exit code {event.get('code')}" if event["kind"] == "hook-failed" else "")
     kind = f"{event['error_type']}: " if event.get("error_type") not in (None, "", "Error") else ""
-    lines.append(f"The error: {text.line(logtail.masked(kind + str(error)), 1000)}")
+    lines.append(f"The error: {_masked(kind + str(error), 1000)}")
+    lines += [f"  {line}" for line in trouble.said[:_NAMES_LIMIT]]
+    if len(trouble.said) > _NAMES_LIMIT:
+        lines.append(f"  and {len(trouble.said) - _NAMES_LIMIT} more names")
     lines += [f"  | {line}" for line in trouble.output[:8]]
     line = f", line {event['line']}" if event.get("line") else ""
     return [*lines, f"In the log: {shown}{line} ({event['logged']})"]
+
+
+def _of_names(event: dict[str, Any]) -> list[str]:
+    """What the CA said of each name whose challenge failed."""
+    evidence = event.get("evidence")
+    found = evidence.get("challenges") if isinstance(evidence, dict) else None
+    return [f"{text.line(one.get('domain'), 120)}: {text.line(one.get('type'), 120).rpartition(':')[2]}: "
+            f"{_masked(str(one.get('detail') or ''), 500)}" for one in found or () if isinstance(one, dict)]
+
+
+def _masked(said: str, limit: int) -> str:
+    """One harmless line without secrets; the link that lifts a pause is kept whole, also where the rest is cut."""
+    queries: list[str] = []
+
+    def put_away(link: re.Match[str]) -> str:
+        queries.append(link[2])
+        return f"{link[1]}?{len(queries) - 1}"
+
+    shown = text.line(logtail.masked(_UNPAUSE.sub(put_away, said)), limit)
+    return _UNPAUSE.sub(lambda link: f"{link[1]}?{queries[int(link[2].rstrip('.'))]}"
+                        if re.fullmatch(r"\d{1,5}\.?", link[2]) and int(link[2].rstrip(".")) < len(queries) else link[1],
+                        shown)
 
 
 def _unusable(shown: str, error: OSError) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ from tests.support.certbot import Certbot
 from tests.support.context import Context
 from tests.support.faulty_ca import STORY_503, problem
 
+explain_module = importlib.import_module("certbot_guard.cli.explain")
 ONE, TWO = "a-one.guard.test", "b-two.guard.test"
 STORY = Path(__file__).parent.parent / "data" / "letsencrypt-2018.log"
 
@@ -54,7 +56,7 @@ def test_a_challenge_that_failed_is_told_with_what_the_ca_met(context: Context) 
     context.renew()
     run = explained(context)
     assert run.returncode == 1 and f"Not renewed: {ONE}" in run.stdout, run.output
-    assert "refused the connection" in run.stdout
+    assert "refused the connection" in run.stdout and f"\n  {ONE}: connection: " in run.stdout, run.output
     event, = logfile.runs(context.home.log())[-1].events
     assert event["evidence"]["challenges"][0]["domain"] == ONE
     assert event["evidence"]["types"] == ["certbot.errors.AuthorizationError"]
@@ -149,3 +151,9 @@ def test_a_log_that_may_not_be_read_is_said_in_one_sentence(tmp_path: Path) -> N
                           stderr=subprocess.STDOUT, text=True, timeout=30, check=False)
     assert done.returncode == 2, done.stdout
     assert "may not be read by you" in done.stdout and "Traceback" not in done.stdout
+
+
+def test_the_link_that_lifts_a_pause_is_shown_whole_and_no_other_secret() -> None:
+    link = "https://portal.letsencrypt.org/sfe/v1/unpause?jwt=" + "aB3" * 120 + ".x&y=1"
+    shown = explain_module._masked(f"Please visit: {link} now, token: s3cr3t+Pa, https://x.example/?jwt={'aB3' * 20}", 300)
+    assert link in shown and "s3cr3t" not in shown and "x.example/?jwt=***" in shown

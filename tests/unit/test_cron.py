@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Optional
 from zoneinfo import ZoneInfo
@@ -163,3 +164,21 @@ def test_it_is_the_time_at_which_a_watched_clock_would_run_it(line: str, change:
         assert found is None or found > now + timedelta(days=2, hours=23)
     else:
         assert found == expected
+
+
+@pytest.mark.parametrize("command, expected", [
+    ("certbot -q renew", True), ("{ path=/usr/bin/certbot ; argv[]=/usr/bin/certbot -q renew ; pid=0 }", True),
+    ("{ argv[]=/usr/bin/snap run --timer=00:00~24:00/2 certbot.renew ; pid=0 }", True), ("sh -c 'certbot renew'", True),
+    ('certbot --pre-hook "a; b" renew', True), ("certbot-guard run -- /usr/bin/certbot -q renew", True),
+    ("certbot certificates | mail -s renewals", False), ("certbot certificates; x renew", False),
+    ("rsync -a /etc/letsencrypt /backup", False), ("certbot-guard recover; x renew", False),
+    ("certbot-tools renew", False), ("certbot --force-renewal certonly", False), ("certbot certificates # renew", False)])
+def test_a_command_renews_if_certbot_is_told_to(command: str, expected: bool) -> None:
+    assert cron.renews(command) is expected
+
+
+@pytest.mark.parametrize("unit", ["certbot ", "certbot-guard run ", "'\"", "\\\\", "'", "certbot/"])
+def test_the_time_to_see_that_is_bounded(unit: str) -> None:
+    began = time.process_time()
+    cron.renews(unit * 8192)
+    assert time.process_time() - began < 0.5

@@ -53,7 +53,8 @@ def assert_gone(secret: str, shown: str) -> None:
     "2026-11-24 04:15:03,123:DEBUG:certbot._internal.storage:Writing new private key to /etc/x/privkey2.pem.",
     "Domain: www.a-rather-long-host-name-with-many-words-in-it.example.com",
     "  Detail: During secondary validation: 192.0.2.7: Fetching http://example.com/: Timeout during connect",
-    "Hook 'pre-hook' reported error code 1",
+    "Hook 'pre-hook' reported error code 1", "token: is invalid", "The nonce: was not found", "token: expired.",
+    "urn:ietf:params:acme:error:unauthorized :: The client lacks sufficient authorization :: 192.0.2.7: Invalid response",
     "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='acme.invalid')",
     "2026-11-24 04:15:03,123:DEBUG:certbot._internal.main:Arguments: ['--key-type', 'ecdsa', '--reuse-key', '-q']",
 ])
@@ -77,6 +78,7 @@ SECRET = "s3cr3t+Pa/ss"
     (f"Var eab_hmac_key={SECRET} (set by user).", SECRET), (f"dns_cloudflare_api_token = {SECRET}", SECRET),
     (f"AWS_SECRET_ACCESS_KEY={SECRET} certbot renew", SECRET), (f"Authorization: Bearer {SECRET}", SECRET),
     (f"curl -H 'Authorization: Basic {SECRET}' https://x.example/", SECRET), (f"'X-Auth-Key': '{SECRET}'", SECRET),
+    ("token: is+abc", "is+abc"), ("password: Invalid", "Invalid"),
     (f"X-Api-Key: {SECRET}", SECRET), (f"Cookie: a=b; session={SECRET}", SECRET),
     ("https://ops:s3cr3t@proxy.example:3128/", "s3cr3t"),
     ("smtp://user:p@ss@mail.example", "p@ss"), (f"curl -u admin:{SECRET} https://x.example/", SECRET),

@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from certbot_guard import reasons
+from certbot_guard import reasons, redact
 
 # As they were logged by Apprise 1.2.0, 1.9.0 and 2.3.0 (measured).
 _POOL = "HTTPSConnectionPool(host='hooks.slack.com', port=443): Max retries exceeded with url: /services/T1/B2/s3cr3t "
@@ -79,3 +79,11 @@ def test_of_the_log_only_reasons_are_kept_and_the_level_is_as_before() -> None:
     assert not any("s3cr3t" in one for one in listener.heard)
     assert len(listener.heard) <= 20 and max(map(len, listener.heard)) <= 4000
     assert logger.level == logging.ERROR and logger.handlers == [] and logger.propagate
+
+
+def test_a_secret_in_a_long_reply_is_still_whole_for_who_strikes_it_out() -> None:
+    secret = "s3cr3t-of-the-mail-server"
+    reply = f"Socket Exception: (535, b'5.7.8 {'x' * 104} {secret}')"
+    found = reasons.sentence("E-Mail", "", [reply])
+    assert secret in found
+    assert "s3cr3t" not in redact.strike_out(found, [f"mailtos://user:{secret}@mail.example.org"])

@@ -254,3 +254,15 @@ def test_what_is_shown_is_one_harmless_line() -> None:
                                             (3600 * 1.6, "2 hours"), (3600 * 47, "47 hours"), (86400 * 20, "20 days")])
 def test_a_length_is_told_as_people_do(seconds: float, shown: str) -> None:
     assert f", in {shown} (" in words(Attempt(NOW + timedelta(seconds=seconds), "x"))
+
+
+def test_of_two_lines_that_run_a_directory_the_sooner_counts(places: schedule.Places) -> None:
+    script = _daily(places, "le", "certbot renew\n")
+    places.crontab.write_text(f"25 9 * * * root run-parts {places.periodic[1]}\n"
+                              f"25 6 * * * root run-parts {places.periodic[1]}\n")
+    assert words(look(places)) == f"2026-11-24 06:25 UTC, in 2 hours ({script})"
+
+
+def test_a_timer_that_saves_certbots_files_is_no_attempt(places: schedule.Places) -> None:
+    service = "ExecStart={ argv[]=/usr/bin/rsync -a /etc/letsencrypt /backup ; pid=0 }\nId=certbot.service\n"
+    assert look(places, ask(timer("backup.timer"), service)) is None
