@@ -12,7 +12,7 @@ from typing import Any
 from certbot_guard import logtail, stakes
 from certbot_guard.account import Account, subproblems
 from certbot_guard.diagnosis import Diagnosis
-from certbot_guard.phrases import moment, span
+from certbot_guard.phrases import duration, moment, span
 from certbot_guard.text import line, lines, listed
 
 REASON_LIMIT = 250
@@ -20,7 +20,7 @@ _MASKED_LIMIT = 20_000
 # Let's Encrypt's own page to lift a pause: of no use with its end cut off.
 _WHOLE_LINK = re.compile(r"https://portal\.letsencrypt\.org/\S+")
 
-_WHOSE = {"ca": "The trouble is the CA's", "network": "The trouble is in the network between this host and the CA",
+_WHOSE = {"ca": "The trouble is the CA's", "network": "The trouble is in the network",
           "dns": "The trouble is in the DNS", "host": "The trouble is on this host",
           "configuration": "The trouble is in the configuration", "web server": "The trouble is the web server's",
           "certbot": "The trouble is certbot's"}
@@ -32,7 +32,9 @@ def why(diagnosis: Diagnosis) -> str:
     if not whose:
         return f"Why: {diagnosis.happened}"
     passes = {True: " and passes by itself", False: " and stays until it is mended"}.get(diagnosis.transient, "")
-    when = f" The CA says: not before {diagnosis.retry_after}." if diagnosis.retry_after else ""
+    seconds, is_span, _ = diagnosis.retry_after.partition(" s")
+    wait = f"not for {duration(seconds)}" if is_span else f"not before {diagnosis.retry_after}"
+    when = f" The CA says: {wait}." if diagnosis.retry_after else ""
     return f"Why: {diagnosis.happened} {whose}{passes}.{when}"
 
 

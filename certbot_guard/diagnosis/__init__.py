@@ -57,7 +57,7 @@ def table() -> Iterator[tuple[str, str, Optional[bool], str, str]]:
     """For the documentation: ``(cause, whose, transient, an example of the sentence, advice)`` of each row."""
     for cause in (*_CAUSES, _UNKNOWN):
         yield (cause.name, cause.whose, cause.transient, _sentence(cause.happened, cause.example, _SENTENCE_LIMIT),
-               _sentence(cause.advice, cause.example, _ADVICE_LIMIT))
+               _sentence(cause.advice, {"register": "certbot register --server URL", **cause.example}, _ADVICE_LIMIT))
 
 
 def reference() -> str:
@@ -91,8 +91,8 @@ def _recognised(case: Case) -> tuple[Cause, Fields]:
     for cause in _CAUSES:
         found = cause.seen(case)
         if found is not None:
-            return cause, {"ca": case.ca, **found}
-    return _UNKNOWN, _UNKNOWN.seen(case) or {}
+            return cause, {"ca": case.ca, "shape": case.shape, "register": case.register, **found}
+    return _UNKNOWN, {"shape": case.shape, **_as_it_is(case)}
 
 
 def _sentence(template: str, fields: Fields, limit: int) -> str:
@@ -122,7 +122,7 @@ def _as_it_is(case: Case) -> Fields:
 _UNKNOWN = Cause(
     "unknown", _as_it_is, "Why it failed is not known here; this is the error: {error}", "unknown", None,
     "Read the error and certbot's log. If it stays, the forum of certbot's users may help",
-    "https://community.letsencrypt.org/", ("type",), {"error": '"division by zero" (ZeroDivisionError)'})
+    "https://community.letsencrypt.org/", ("type", "shape"), {"error": '"division by zero" (ZeroDivisionError)'})
 
 # An event of the web server's is told apart by its kind; after that, what the CA said comes before what certbot says.
 _CAUSES: tuple[Cause, ...] = (

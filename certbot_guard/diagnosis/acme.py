@@ -62,7 +62,7 @@ def _limited(limit: str) -> Fields:
 
 _LIMITED = "{ca} refused with a rate limit: {why}"
 _RATES = (
-    Cause("acme:rateLimited", _limit(True, "same names", "orders", "domain", "requests"), _LIMITED + ". The command's "
+    Cause("acme:rateLimited", _limit(True, "same names", "orders", "domain"), _LIMITED + ". The command's "
           "--force-renewal is why", "configuration", True, _FORCE, RATE_LIMITS, ("limit",), _limited("same names")),
     Cause("acme:rateLimited", _limit(None, "paused"), _LIMITED, "configuration", False, "Let certbot succeed once by "
           "hand after opening the link that the CA gives in the error below (it lifts the pause); first mend what "
@@ -101,8 +101,8 @@ _ITSELF = (
 # -- one row for each type that a request can be refused with ----------------------------------------------------------
 
 # "certbot unregister" asks the CA first (certbot 5.8 main.py): no help with an account that the CA does not have.
-_NEW_ACCOUNT = ("Move the account's directory below accounts/ in certbot's configuration directory away, run 'certbot "
-    "register', and put the new account's id into the line 'account =' of the renewal configurations.")
+_NEW_ACCOUNT = ("Move the account's directory below accounts/ in certbot's configuration directory away, run "
+    "'{register}', and put the new account's id into the line 'account =' of the renewal configurations.")
 # type(s), sentence, whose, does it pass, what to do
 _TYPES: tuple[tuple[tuple[str, ...], str, str, Optional[bool], str], ...] = (
     (("accountDoesNotExist",), "{ca} does not know the account that certbot has on this host", "configuration", False,
@@ -111,13 +111,13 @@ _TYPES: tuple[tuple[tuple[str, ...], str, str, Optional[bool], str], ...] = (
         f"The details say what it may not do. If the account was deactivated: "
         f"{_NEW_ACCOUNT[0].lower()}{_NEW_ACCOUNT[1:]}"),
     (("externalAccountRequired",), "{ca} wants an account that is bound to a customer of its own (EAB)",
-        "configuration", False, "Ask the CA for a key identifier and an HMAC key, and run 'certbot register' with "
+        "configuration", False, "Ask the CA for a key identifier and an HMAC key, and run '{register}' with "
         "--eab-kid and --eab-hmac-key."),
     (("userActionRequired",), "{ca} wants a person to do something first, such as to agree to new terms: {detail}",
         "configuration", False, "Read the details, do what the CA asks (terms: 'certbot update_account'), then run "
         "certbot renew."),
     (("invalidContact", "invalidEmail", "unsupportedContact"), "{ca} does not accept the account's contact address: "
-        "{detail}", "configuration", False, "Set another one: certbot update_account --email you(at)example.com"),
+        "{detail}", "configuration", False, "Set another one: certbot update_account --email ADDRESS"),
     (("rejectedIdentifier",), "{ca} does not issue certificates{names} by its policy: {detail}", "configuration",
         False, "Take the name out of the certificate ('certbot certonly --cert-name NAME -d ...'), or ask the CA why "
         "it is blocked."),
@@ -134,7 +134,7 @@ _TYPES: tuple[tuple[tuple[str, ...], str, str, Optional[bool], str], ...] = (
         "Look at key_type, rsa_key_size and elliptic_curve in the renewal configuration, and at the number of names "
         "(Let's Encrypt: 100)."),
     (("badPublicKey",), "{ca} does not accept the key: {detail}", "configuration", False, "Renew with a new key of "
-        "another kind: certbot renew --new-key --key-type ecdsa (a key that is weak or known to others is refused)."),
+        "another kind: certbot renew --cert-name NAME --new-key --key-type ecdsa (a key that is weak or known to others is refused)."),
     (("badSignatureAlgorithm",), "{ca} does not accept the kind of signature that this account's key makes", "certbot",
         False, f"Update certbot. If it stays: {_NEW_ACCOUNT[0].lower()}{_NEW_ACCOUNT[1:]}"),
     (("badNonce",), "{ca} did not know the anti-replay nonce it had given out itself", "ca", True,

@@ -5,6 +5,7 @@ An event comes from the disk and holds text from outside: every field may have a
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional
@@ -22,6 +23,15 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9a-fA-F:.]{2,45}")
 # certbot_guard.session: the sentence of a refusal, and below it what the server said
 _REFUSED = re.compile(r"certbot-guard leaves [^\n]{1,200}? running and does not renew [^\n]{1,300}?: ([^\n]*)\n?(.*)",
                       re.DOTALL)
+# What is another one each time: moments, addresses in memory and of hosts, paths, domain names.
+_PASSING = re.compile(
+    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6},? (?=\d|[A-Z][a-z]{2} )|"
+    r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6} (?=\d)|"
+    r"(?<=\d )(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\b|"
+    r"[0-9a-fA-F]{0,4}:(?:[0-9a-fA-F]{0,4}:)+[0-9a-fA-F.]{0,15}|\w{1,10}://[^\s'\"]+|/[^\s'\",:;)]+|"
+    r"[\w*-]+(?:\.[\w-]+)+")
+_WORD = re.compile(r"[\w-]+")
+_SERVER_URL = re.compile(r"https?://[A-Za-z0-9.:/_\[\]-]{1,150}")
 _URN = re.compile(r"\burn:(?:ietf:params:)?acme:error:(\w{1,60})")
 
 
@@ -121,6 +131,32 @@ class Case:
     def ca(self) -> str:
         """``The CA (acme-v02.api.letsencrypt.org)``"""
         return f"The CA ({self.host})" if self.host else "The CA"
+
+    @property
+    def shape(self) -> str:
+        """What the error says without what is another one each time, or this lineage's own: for a key.
+
+        Words with a digit in them or longer than 24 letters are numbers and tokens; a digest stands for the end.
+        """
+        said = (self.error or self.reason or self.acme_detail)[:1000]
+        lineage = _str(self.event.get("lineage"))[:200]
+        if lineage:
+            said = re.sub(rf"(?<![\w.-]){re.escape(lineage)}(?![\w-])", " ", said)
+        words = [word.lower() for word in _WORD.findall(_PASSING.sub(" ", said))
+                 if 1 < len(word) <= 24 and not re.search(r"\d", word)]
+        if not words:
+            return ""
+        whole = " ".join(words)
+        digest = hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:8]
+        return f"{text.line(whole, 1000)[:40].strip()} {digest}"
+
+    @property
+    def register(self) -> str:
+        """The command that makes an account at this CA: without --server certbot asks Let's Encrypt."""
+        url = _str(self.facts.get("acme_server")) or _server_option(self.facts)
+        if self.is_lets_encrypt:
+            return "certbot register"
+        return f"certbot register --server {url if _SERVER_URL.fullmatch(url) else 'URL'}"
 
     @property
     def forced(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import Callable, Optional, Union
 
 from certbot_guard import text
@@ -47,16 +48,21 @@ def _lead(case: Case) -> Optional[tuple[Problem, list[Problem]]]:
     return next(one for one in found if one.type == kind), found
 
 
-def _fields(case: Case, *types: str) -> Optional[tuple[Problem, dict[str, object]]]:
+def _fields(case: Case, *types: str, same: Callable[[Problem], object] = lambda one: "") -> Optional[tuple[
+        Problem, dict[str, object]]]:
+    """The lead, and how many names have the same trouble: its type, and what ``same`` makes of it."""
     lead = _lead(case)
     if lead is None or lead[0].type not in types:
         return None
-    one, others = lead
-    names = list(dict.fromkeys(problem.name for problem in others if problem.name))
+    one, found = lead
+    trouble = same(one)
+    alike = [problem for problem in found if problem.type == one.type and same(problem) == trouble]
+    names = list(dict.fromkeys(problem.name for problem in alike if problem.name))
     more = f" and {len(names) - 1} more name{'' if len(names) == 2 else 's'}" if len(names) > 1 else ""
     partly = " from some of its places" if "secondary validation" in one.detail else ""
     return one, {"name": (text.line(one.name, 80) or "the name") + more, "first": one.name or "the name",
-                 "partly": partly, "type": one.type, "detail": quoted(one.detail, 120)}
+                 "partly": partly, "type": one.type, "detail": quoted(one.detail, 120),
+                 "otherwise": "; other names failed otherwise, see the details" if len(alike) < len(found) else ""}
 
 
 # -- whose address ---------------------------------------------------------------------------------------------------
@@ -105,7 +111,8 @@ def _at(one: Problem, case: Case) -> dict[str, object]:
 
 def _answered(ours: Optional[bool]) -> Callable[[Case], Optional[Fields]]:
     def seen(case: Case) -> Optional[Fields]:
-        known = _fields(case, "unauthorized", "incorrectResponse")
+        known = _fields(case, "unauthorized", "incorrectResponse", same=lambda one: (
+            _dns_row(one), _at(one, case)["ours"], _what(one)["short"]))
         if known is None or re.search(r"TXT record", known[0].detail):
             return None
         one, fields = known
@@ -171,17 +178,25 @@ _HOW = (
     ("redirects", r"[Rr]edirect", "redirected the CA in a way it does not follow"),
     ("failed", r"", "could not be asked"),
 )
+_TLS = ("tls", "failed in the TLS handshake")
 
 
-def _unreached(ours: Optional[bool]) -> Callable[[Case], Optional[Fields]]:
+def _how(one: Problem) -> tuple[str, str]:
+    how, words = next((how, words) for how, pattern, words in _HOW if re.search(pattern, one.detail))
+    return _TLS if how == "failed" and one.type == "tls" else (how, words)
+
+
+def _unreached(ours: Optional[bool], *hows: str) -> Callable[[Case], Optional[Fields]]:
     def seen(case: Case) -> Optional[Fields]:
-        known = _fields(case, "connection", "tls")
+        known = _fields(case, "connection", "tls", same=lambda one: (_at(one, case)["ours"], _how(one)))
         if known is None:
             return None
         one, fields = known
-        how, words = next((how, words) for how, pattern, words in _HOW if re.search(pattern, one.detail))
+        how, words = _how(one)
         fields.update(_at(one, case), how=how, did=words)
-        return fields if (fields["ours"] is False) == (ours is False) else None
+        if how == "refused" and fields["ours"]:
+            fields["look"] = "See whether anything listens there: ss -ltn. "
+        return fields if (fields["ours"] is False) == (ours is False) and (not hows or how in hows) else None
 
     return seen
 
@@ -193,19 +208,35 @@ _UNREACHED = (
           "not answer on port 80.", "", ("type", "how"),
           {"name": "example.com", "first": "example.com", "at": "198.51.100.7, which is not this host,",
           "address": "198.51.100.7", "did": "did not answer in time"}),
-    Cause("challenge-unreachable", _unreached(None), _NOBODY, "network", None, "Open port 80 to everyone: look at the "
+    Cause("challenge-redirect", _unreached(None, "tls", "redirects"), _NOBODY, "web server", None, "Look at the redirects "
+          "of {first}: curl -iL http://{first}/.well-known/acme-challenge/x . The CA follows them to port 80 or 443 of a "
+          "domain name only; best is not to redirect that path at all.", "", ("type", "how"),
+          {"name": "example.com", "first": "example.com", "at": "192.0.2.7, an address of this host,",
+          "did": "redirected the CA in a way it does not follow"}),
+    Cause("challenge-unreachable", _unreached(None), _NOBODY, "network", None, "{look}Open port 80 to everyone: look at the "
           "firewall here and in front of this host, and at port forwarding. The CA asks from several places in the "
           "world, so it cannot be opened for some addresses only.", "", ("type", "how"),
           {"name": "example.com", "at": "192.0.2.7, an address of this host,",
-          "did": "refused the connection"}),
+          "did": "refused the connection", "look": "See whether anything listens there: ss -ltn. "}),
 )
 
 # -- DNS ---------------------------------------------------------------------------------------------------------------
 
 
+_DNS_ROWS: list[tuple[str, tuple[str, ...]]] = []
+
+
+def _dns_row(one: Problem) -> Optional[int]:
+    """Which of the rows below is the first to recognise it."""
+    return next((number for number, (pattern, types) in enumerate(_DNS_ROWS) if one.type in types and re.search(
+        pattern, one.detail)), None)
+
+
 def _of_dns(how: str, pattern: str, *types: str) -> Callable[[Case], Optional[Fields]]:
+    _DNS_ROWS.append((pattern, types))
+
     def seen(case: Case) -> Optional[Fields]:
-        known = _fields(case, *types)
+        known = _fields(case, *types, same=_dns_row)
         return {**known[1], "how": how} if known and re.search(pattern, known[0].detail) else None
 
     return seen
@@ -232,8 +263,8 @@ _DNS = (
           "dns", False, "If the name is no longer used, take it out of the certificate; if it is, create its A or "
           "AAAA record, or renew the domain.", "", ("how",), {**_EXAMPLE, "detail": '"DNS problem: NXDOMAIN looking '
           'up A for example.com"'}),
-    Cause("dns", _of_dns("no address", r"[Nn]o valid (?:A|AAAA|IP)|No valid IP", *_QUESTIONS), "{name} has no A and "
-          "no AAAA record", "dns", False, "Create the record that leads to this host, or take the name out of the "
+    Cause("dns", _of_dns("no address", r"[Nn]o valid (?:A|AAAA|IP)|No valid IP", *_QUESTIONS), "There is no A and no "
+          "AAAA record with a public address for {name}", "dns", False, "Create the record that leads to this host, or take the name out of the "
           "certificate.", "", ("how",), _EXAMPLE),
     Cause("dns", _of_dns("dnssec", r"DNSSEC|[Bb]ogus", *_QUESTIONS), "The DNSSEC signatures of {name} are not valid: "
           "{detail}", "dns", False, "Look at the DS record at the registrar and at the signatures of the zone.", "", (
@@ -263,4 +294,5 @@ _REST = (
           'says"'}),
 )
 
-CAUSES: tuple[Cause, ...] = (*_DNS[:2], *_WRONG, *_UNREACHED, *_DNS[2:], *_REST)
+CAUSES: tuple[Cause, ...] = tuple(replace(cause, happened=cause.happened + "{otherwise}") for cause in (
+    *_DNS[:2], *_WRONG, *_UNREACHED, *_DNS[2:], *_REST))

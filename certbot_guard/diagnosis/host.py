@@ -62,6 +62,9 @@ CAUSES: tuple[Cause, ...] = (
     Cause("out-of-memory", either(system_error(errno.ENOMEM, words=r"Cannot allocate memory"), said(r"^MemoryError")),
           "This host has too little memory left", "host", None, "See what uses it (free -m, dmesg), and give the host "
           "more memory or swap.", "", (), _FILE),
+    Cause("webroot-unwritable", lambda case: {"error": quoted(case.error)} if case.said(r"Couldn't create root for") else
+          None, "certbot could not put the challenge's file into the webroot: {error}", "host", False, "Look at the "
+          "directory's permissions, and whether it is on a file system that can be written.", "", (), _FILE),
     Cause("permission", system_error(errno.EACCES, errno.EPERM, words=r"Permission denied|Operation not permitted"),
           "certbot may not read or write a file of its own{file}", "host", False, "Run certbot as root, as the user "
           "that owns its directories; look at the owner and mode of that file, and at SELinux or AppArmor.", "", (),

@@ -7,6 +7,7 @@ leave it: both have the same exceptions in their chain, and the same words where
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Callable, Optional
 
 from certbot_guard.diagnosis.case import STATUS_PAGE, Case, Cause, Fields, quoted
@@ -32,10 +33,11 @@ def _on_the_way(*ways: Callable[[Case], bool]) -> Callable[[Case], Optional[Fiel
         host = next((one for one in asked.groups() if one), "") if asked else case.host
         # A DNS authenticator asks its provider in the same way.
         there = f"the CA ({host})" if host else "the CA"
-        if case.host and host not in ("", case.host):
+        elsewhere = bool(case.host) and host not in ("", case.host)
+        if elsewhere:
             there = f"the server {host}"
         at = case.event.get("at")
-        return {"there": there, "error": quoted(case.error), "at": f" ({at[:10]})" if isinstance(at, str) else ""}
+        return {"there": there, "elsewhere": elsewhere, "error": quoted(case.error), "at": f" ({at[:10]})" if isinstance(at, str) else ""}
 
     return seen
 
@@ -87,7 +89,7 @@ _WAYS = (
           "REQUESTS_CA_BUNDLE that lacks its certificate.", "", (), _EXAMPLE),
     Cause("tls", _on_the_way(_class("SSLError", "SSLEOFError", "SSLZeroReturnError"), _words(r"SSLError|\[SSL")),
           "TLS with {there} failed: {error}", "network", None, _AGAIN + "If it stays, look for a proxy or firewall "
-          "that looks into TLS, and for a very old OpenSSL.", "", (), _EXAMPLE),
+          "that looks into TLS, and for a very old OpenSSL.", "", ("shape",), _EXAMPLE),
     Cause("ca-refused", _on_the_way(_errno(111), _words(r"[Cc]onnection refused")), "{there} refused the connection: "
           "nothing listens there, or a firewall says so", "network", None, _AGAIN + "If it stays, look at the CA's "
           "status, at the firewall and at HTTPS_PROXY.", STATUS_PAGE, (), _EXAMPLE),
@@ -104,8 +106,27 @@ _WAYS = (
           "look for a firewall or proxy that cuts connections.", STATUS_PAGE, (), _EXAMPLE),
     Cause("network", _on_the_way(lambda case: case.error_type in _CLASSES or bool(case.said(r"Max retries exceeded|"
           r"Requesting \S+:"))), "{there} could not be asked: {error}", "network", None, _AGAIN + "If it stays, read "
-          "the details.", "", (), _EXAMPLE),
+          "the details.", "", ("shape",), _EXAMPLE),
 )
+
+# What is said of the CA in these rows does not hold for another host (a DNS provider's API, a proxy).
+_OTHERWISE = {
+    ("name-resolution", None): "Look at /etc/resolv.conf, and for a typo where that server is named.",
+    ("ca-refused", None): _AGAIN + "If it stays, look at that server's status, at the firewall and at HTTPS_PROXY.",
+}
+
+
+def _elsewhere(cause: Cause) -> Cause:
+    def seen(case: Case) -> Optional[Fields]:
+        found = cause.seen(case)
+        return found if found is not None and found["elsewhere"] else None
+
+    return replace(cause, seen=seen, link="", advice=_OTHERWISE.get((cause.name, cause.transient), cause.advice),
+                   significant=(*cause.significant, "there"),
+                   example={**cause.example, "there": "the server api.provider.example"})
+
+
+_BOTH = tuple(row for cause in _WAYS for row in (_elsewhere(cause), cause))
 
 # -- answers that are not ACME -----------------------------------------------------------------------------------------
 
@@ -140,8 +161,8 @@ _ANSWERS = (
           "addresses.", "", ("status",), {**_EXAMPLE, "status": 403}),
     Cause("ca-garbage", _no_acme, "{ca} answered{status}, but not in ACME's language: {error}", "network", None,
           _AGAIN + "If it stays, see what is there: a maintenance page, a captive portal, a proxy, a wrong --server.",
-          STATUS_PAGE, (), {**_EXAMPLE, "status": " (HTTP 200)", "error": '"Unexpected response Content-Type: '
+          STATUS_PAGE, ("shape",), {**_EXAMPLE, "status": " (HTTP 200)", "error": '"Unexpected response Content-Type: '
           'text/html"'}),
 )
 
-CAUSES: tuple[Cause, ...] = (*_WAYS, *_ANSWERS)
+CAUSES: tuple[Cause, ...] = (*_BOTH, *_ANSWERS)

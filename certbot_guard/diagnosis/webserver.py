@@ -85,14 +85,21 @@ CAUSES: tuple[Cause, ...] = (
           "{did}: the certificate {file} does not fit its key {key}", "configuration", False, "Let SSLCertificateFile "
           "and SSLCertificateKeyFile name files of the same lineage; apachectl configtest does not see this.", "", _K,
           _E),
-    Cause("server-key-mismatch", _because(r"AH0256[0-9]|AH02238|key values mismatch|KEY_VALUES_MISMATCH|do not match"),
+    Cause("server-key-mismatch", _because(r"AH02565|[Kk]ey values mismatch|KEY_VALUES_MISMATCH"),
           "{did}: a certificate does not fit its key{said}", "configuration", False, "Let SSLCertificateFile and "
           "SSLCertificateKeyFile name files of the same lineage; apachectl configtest does not see this.", "", _K, _E),
     Cause("server-key-encrypted", _because(r"(?P<key>/\S+) is encrypted, and nobody"), "{did}: the key {key} asks for "
           "a password", "configuration", False, "Store the key without a password, or name a program with "
           "SSLPassPhraseDialog exec:.", "", _K, _E),
-    Cause("server-certificate-unreadable", _because(r"(?P<file>/\S+) cannot be read(?: as PEM)?|AH02561|AH02565|"
-          r"[Ff]ailed to configure certificate"), "{did}: a certificate or key that it loads cannot be read{said}",
+    Cause("server-key-encrypted", _because(r"AH02564"), "{did}: a private key cannot be used; it may ask for a "
+          "password{said}", "configuration", False, "Store the key without a password, or name a program with "
+          "SSLPassPhraseDialog exec:.", "", _K, _E),
+    Cause("server-certificate-weak", _because(r"(?P<why>(?:ee|ca) key too small|(?:ca )?md too weak)"), "{did}: "
+          "OpenSSL does not accept a certificate ({why}){said}", "configuration", False, "Renew that certificate with "
+          "a stronger key: certbot renew --cert-name NAME --force-renewal --key-type ecdsa, once and by hand.", "", _K,
+          {**_E, "why": "ee key too small"}),
+    Cause("server-certificate-unreadable", _because(r"(?P<file>/\S+) cannot be read(?: as PEM)?|AH02561|AH02562|"
+          r"[Ff]ailed to configure certificate"), "{did}: a certificate or key that it loads cannot be used{said}",
           "configuration", False, "Look at that file: is it there, complete, and PEM? Restore it or take the virtual "
           "host out.", "", _K, _E),
     Cause("server-port-taken", _because(r"port (?P<port>\d+) belongs to (?P<owner>.{1,100}?), not to"), "{did}: port "
@@ -104,20 +111,20 @@ CAUSES: tuple[Cause, ...] = (
     Cause("server-supervised", _because(r"is kept running by (?P<owner>.{1,80}?), which"), "{did}: it is kept running "
           "by {owner}, which would start it again at once", "configuration", False, "Use a webroot or apache "
           "authenticator for this lineage, or control = command with that supervisor's commands.", "", _K, _E),
-    Cause("server-missing-file", _because(r"does not exist or is empty|AH02295|No such file or directory|Cannot "
+    Cause("server-disk-full", _because(r"No space left on device|Disk quota"), "{did}: a disk of this host is "
+          "full", "host", False, "Make room (df -h, df -i); then the server starts.", "", _K, _E),
+    Cause("server-read-only", _because(r"Read-only file system"), "{did}: a file system is read-only", "host", False,
+          "See why (dmesg, mount).", "", _K, _E),
+    Cause("server-permission", _because(r"Permission denied|Operation not permitted"), "{did}: it may not do "
+          "something{said}", "host", False, "Look at owner and mode of what it names, and at SELinux or AppArmor.", "",
+          _K, _E),
+    Cause("server-missing-file", _because(r"does not exist or is empty|No such file or directory|Cannot "
           r"(?:access|open|load)|must be a directory|AH00526.{0,300}does not exist|unable to open logs|AH00015"),
           "{did}: a file or directory that its configuration names is not there{said}", "configuration", False,
           "Create it or mend the configuration, then: apachectl configtest", "", _K, _E),
     Cause("server-configuration", _because(r"configuration test fails|[Ss]yntax error|Invalid command|bad user name|"
           r"bad group name|test_command|includes .{1,300} endlessly|AH00526|AH00534"), "{did}: its configuration has "
           "an error{said}", "configuration", False, "Mend the configuration, and test it: apachectl configtest", "",
-          _K, _E),
-    Cause("server-disk-full", _because(r"No space left on device|AH10231|Disk quota"), "{did}: a disk of this host is "
-          "full", "host", False, "Make room (df -h, df -i); then the server starts.", "", _K, _E),
-    Cause("server-read-only", _because(r"Read-only file system"), "{did}: a file system is read-only", "host", False,
-          "See why (dmesg, mount).", "", _K, _E),
-    Cause("server-permission", _because(r"Permission denied|Operation not permitted"), "{did}: it may not do "
-          "something{said}", "host", False, "Look at owner and mode of what it names, and at SELinux or AppArmor.", "",
           _K, _E),
     Cause("server-pid-file", _because(r"is in the way and cannot be set aside|AH00058|AH00099|already running"),
           "{did}: its pid file is in the way{said}", "host", None, "Remove the pid file if no Apache runs, and start "
@@ -184,7 +191,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause("serving-again", _of_kind("serving"), "{server} serves again", "web server", True, "Nothing now.", "", (),
           _E),
     Cause("settings", _of_kind("config-problem"), "There is something wrong in guard.ini: {error}", "configuration",
-          False, "Mend that line; certbot-guard check reads the file again.", "", (), _E),
+          False, "Mend that line; certbot-guard check reads the file again.", "", ("shape",), _E),
     Cause("guard-error", _of_kind("guard-error"), "certbot-guard had a trouble of its own: {error}", "host", None,
-          "Read the details: a full disk, permissions, or a bug, which its makers want to hear of.", "", (), _E),
+          "Read the details: a full disk, permissions, or a bug, which its makers want to hear of.", "", ("shape",), _E),
 )

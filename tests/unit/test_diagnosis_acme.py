@@ -46,7 +46,7 @@ TYPES = [
     (400, "rejectedIdentifier", "acme:rejectedIdentifier", "configuration", False),
     (500, "serverInternal", "ca-unavailable", "ca", True),
     (503, "serverInternal", "ca-unavailable", "ca", True),
-    (400, "tls", "challenge-unreachable", "network", None),
+    (400, "tls", "challenge-redirect", "web server", None),
     (403, "unauthorized", "acme:unauthorized", "configuration", False),
     (400, "unknownHost", "dns", "dns", None),
     (400, "unsupportedContact", "acme:invalidContact", "configuration", False),
@@ -145,7 +145,7 @@ def test_which_rate_limit_it_is_is_said(ca, detail, limit):
 def test_force_renewal_is_named_as_the_reason_where_it_can_be_the_reason(ca, detail, limit):
     ca.answer = problem(429, "rateLimited", detail, "3600")
     found = explained(fetch(ca.url), argv=["renew", "--force-renewal", "--quiet"])
-    it_is = limit in ("same names", "domain", "orders", "requests")
+    it_is = limit in ("same names", "domain", "orders")
     assert ("--force-renewal is why" in found.happened) == it_is
     assert ("Take --force-renewal out" in found.advice) == it_is
     assert found.key == f"acme:rateLimited|{limit}"
@@ -247,7 +247,7 @@ WRONG = [
     (f"192.0.2.7: Fetching http://a.example/{PATH}: Connection reset by peer", "connection", [],
         "challenge-unreachable", "reset", ["broke the connection off"]),
     (f"192.0.2.7: Fetching https://a.example/{PATH}: remote error: tls: handshake failure", "tls", [],
-        "challenge-unreachable", "tls", ["TLS handshake"]),
+        "challenge-redirect", "tls", ["TLS handshake"]),
     ("DNS problem: NXDOMAIN looking up A for a.example - check that a DNS record exists for this domain", "dns", [],
         "dns", "nxdomain", ["there is no a.example"]),
     ("DNS problem: SERVFAIL looking up CAA for a.example - the domain's nameservers may be malfunctioning", "dns", [],
@@ -274,7 +274,8 @@ def test_a_failed_challenge_says_what_answered_instead_and_whose_address_that_is
     assert found.cause == (cause or "acme:malformed" if cause else "challenge")
     assert found.key.endswith(parameter) and all(word in found.happened for word in words), found
     assert event["evidence"]["challenges"] == [{"domain": "a.example", "type": kind, "detail": detail}]
-    assert diagnose(as_text(event), {}).cause in (cause, "challenge-wrong-answer", "challenge-unreachable", "challenge")
+    assert diagnose(as_text(event), {}).cause in (
+        cause, "challenge-wrong-answer", "challenge-unreachable", "challenge-redirect", "challenge")
 
 
 def test_several_names_that_failed_alike_are_one_sentence():
@@ -309,3 +310,20 @@ def test_an_order_that_fails_after_finalize_is_explained_by_its_own_error():
         raise errors.IssuanceError(messages.Error.from_json(json.loads(problem(403, "badCSR", "weak key").body)))
 
     assert explained(act).cause == "acme:badCSR"
+
+
+def test_one_name_s_trouble_is_not_said_of_all():
+    """NXDOMAIN, a time-out and a 404 are three troubles."""
+    event = failure(_challenges(
+        ("a.example", "dns", "DNS problem: NXDOMAIN looking up A for a.example - check that a DNS record exists"),
+        ("b.example", "connection", f"192.0.2.7: Fetching http://b.example/{PATH}: Timeout during connect (likely firewall"
+                                    " problem)"),
+        ("c.example", "unauthorized", f"192.0.2.7: Invalid response from http://c.example/{PATH}: 404")))
+    said = diagnose(event, {}).happened
+    assert "more names" not in said and "other names failed otherwise" in said
+
+
+def test_a_redirect_that_leads_nowhere_is_not_a_firewall_s():
+    event = failure(_challenges(("a.example", "connection", f"192.0.2.7: Fetching https://a.example/{PATH}: too many redirects")))
+    found = diagnose(event, {})
+    assert found.whose == "web server" and "redirect" in found.advice and "firewall" not in found.advice.lower()

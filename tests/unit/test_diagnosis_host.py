@@ -380,3 +380,17 @@ def test_a_renewal_configuration_that_is_broken_is_named(config):
     broken = [event for event in events if event["kind"] == "lineage-broken"]
     found = diagnose(broken[0], {})
     assert found.cause == "renewal-configuration" and "a.conf" in found.happened
+
+
+def test_two_errors_of_a_catch_all_row_are_two_troubles_and_their_times_are_not():
+    def key(error):
+        return diagnose({"kind": "lineage-failed", "lineage": "a.example", "error_type": "PluginError", "error": error}, {}).key
+
+    assert key("the first thing is wrong") != key("something else is wrong")
+    assert key("order 123456 of 2026-11-24 02:15:30 is wrong") == key("order 98765 of 2026-11-25 03:15:31 is wrong")
+
+
+def test_an_auth_hook_that_failed_is_not_said_to_be_of_no_consequence():
+    for hook, harmless in (("deploy-hook", True), ("post-hook", True), ("pre-hook", False), ("manual-auth-hook", False)):
+        found = diagnose({"kind": "hook-failed", "hook": hook, "command": "/etc/x.sh", "code": 1}, {})
+        assert ("does not depend on it" in found.happened + found.advice) == harmless, found

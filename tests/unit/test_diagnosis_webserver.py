@@ -208,3 +208,16 @@ def _named(path) -> Named:
 
     values = {"path": str(path), "place": "apache.conf:1", "certain": True, "file": "apache.conf", "line": 1}
     return Named(**{one.name: values[one.name] for one in dataclasses.fields(Named) if one.name in values})
+
+
+@pytest.mark.parametrize("detail, cause", [
+    ("(13)Permission denied: AH00099: could not create /run/apache2/apache2.pid.x\nAH10231: Failed creating pid file",
+     "server-permission"),
+    ("(30)Read-only file system: AH00099: could not create /run/apache2/apache2.pid.x\nAH10231: Failed creating pid file",
+     "server-read-only"),
+    ("(28)No space left on device: AH00099: could not create /run/apache2/apache2.pid.x\nAH10231", "server-disk-full"),
+    ("AH02562: Failed to configure certificate a.example:443:0 (with chain)\nSSL Library Error: ee key too small",
+     "server-certificate-weak"),
+    ("AH02565: Certificate and private key a.example:443:0 from /a and /b do not match", "server-key-mismatch")])
+def test_apaches_own_numbers_are_not_taken_for_others(detail, cause):
+    assert diagnose(event("start-failed", "it does not start", detail), {}).cause == cause
