@@ -1,30 +1,37 @@
 """Is there anything left to do for a certbot that had nothing to renew? A file's existence says so.
 
-The journal keeps a file ``business`` beside it while a trouble stands or a message waits. A ``certbot renew`` with nothing
+The journal keeps a file beside it, one for each settings file, while a trouble stands or a message waits. A ``certbot renew`` with nothing
 due starts no process of ours and writes nothing; this look, at its exit, is what it costs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+from pathlib import Path
 
 from certbot_guard import invocation
 
-FILE = "business"
 _DEFAULT = ("/var/lib/certbot-guard", "/run/certbot-guard")
 # Only a hint is wanted, and the settings' own reader costs ten times as much: a wrong one leads to a look in vain.
 _STATE_DIR = re.compile(rb"^\[state\][^\[]*?^[ \t]*dir[ \t]*=[ \t]*(/[^\r\n]*?)[ \t]*\r?$", re.MULTILINE | re.DOTALL)
 _SETTINGS_LIMIT_BYTES = 1024 * 1024
 
 
+def mark(settings: str) -> str:
+    """The name of the file for these settings: several may share a directory."""
+    return f"business-{hashlib.sha256(settings.encode('utf-8', 'replace')).hexdigest()[:16]}"
+
+
 def is_left(arguments: list[str]) -> bool:
-    """Whether something stands or waits in the state directory of this certbot command line. Never raises OSError."""
-    return any(os.path.lexists(os.path.join(directory, FILE)) for directory in _directories(arguments))
-
-
-def _directories(arguments: list[str]) -> tuple[str, ...]:
+    """Whether something stands or waits for the settings of this certbot command line. Never raises OSError."""
     path = invocation.read(arguments).guard_config
+    name = mark(str(path))
+    return any(os.path.lexists(os.path.join(directory, name)) for directory in _directories(path))
+
+
+def _directories(path: Path) -> tuple[str, ...]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not hold certbot up
         with open(descriptor, "rb") as stream:

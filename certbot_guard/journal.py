@@ -281,15 +281,16 @@ class Journal:
                 " AND (? IS NULL OR attempts = ?)", (*values, message_id, channel, attempt, attempt))
 
     def mark_business(self) -> None:
-        """There is a file ``business`` beside the database exactly while something stands or waits: a certbot that had
-        nothing to do looks for it, and only then lets us look, too."""
+        """There is a file beside the database exactly while something stands or waits for these settings: a certbot that
+        had nothing to do looks for it, and only then lets us look, too."""
         if self.directory is None:
             return
-        mark = self.directory / business.FILE
+        mark = self.directory / business.mark(self.settings)
         try:
             with self._transaction() as run:  # nobody publishes between the look and the mark
-                some = run("SELECT EXISTS (SELECT 1 FROM standing) OR EXISTS"
-                           " (SELECT 1 FROM outbox WHERE state IN ('pending', 'sending'))").fetchone()[0]
+                some = run("SELECT EXISTS (SELECT 1 FROM standing WHERE settings = ?) OR EXISTS"
+                           " (SELECT 1 FROM outbox o JOIN messages m ON m.id = o.message WHERE m.settings = ?"
+                           " AND o.state IN ('pending', 'sending'))", (self.settings, self.settings)).fetchone()[0]
                 if some:
                     os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
                 else:

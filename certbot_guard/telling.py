@@ -209,7 +209,10 @@ def _journals(run: Run, config: Config) -> list:
     bases = statedir.every_directory(config.state_dir)
     if run.directory.is_dir() and run.directory.parent.parent not in bases:
         bases.append(run.directory.parent.parent)  # where this run could be recorded, a message can be kept, too
+    own = statedir.state_directories(config.state_dir)
     for base in bases:
+        if found and base not in own and not (base / journals.FILE).exists():
+            continue  # a last resort that was never needed
         try:
             book = journals.Journal.open(statedir.secure_directory(base), str(config.path))
         except StateError as error:
@@ -277,6 +280,6 @@ def deliver_waiting(bases: list[Path], outside: Outside = Outside(), rest: bool 
             for book in books:
                 book.settings = settings
             tried += _deliver(books, configuration.load(Path(settings)), outside, rest)
-        for book in books:
-            book.mark_business()
+            for book in books:
+                book.mark_business()
     return tried
