@@ -15,6 +15,7 @@ import sys
 import time
 from typing import Callable
 
+from benchmarks import telling
 from tests.support.context import Context, World
 
 # certbot with every plugin, or as if the guard were not installed: the same interpreter, the same start.
@@ -122,6 +123,28 @@ def after_a_kill(world: World, runs: int) -> str:
                *paired(killed, started, runs))
 
 
+def many_failures(runs: int, lineages: int) -> tuple[str, str]:
+    """Time and memory, from the same pairs of processes."""
+    peaks: dict[int, list[float]] = {lineages: [], 1: []}
+
+    def measured(count: int) -> Callable[[], float]:
+        def run() -> float:
+            seconds, megabytes = telling.told(count)
+            peaks[count].append(megabytes)
+            return seconds
+        return run
+
+    seconds = paired(measured(lineages), measured(1), runs)
+    what = f"{lineages:,} lineages failed for three causes"
+    return (row(f"settle makes its message, {what} (beside: 1 lineage)", *seconds),
+            row(f"peak memory of that process, {what} (beside: 1 lineage)", peaks[lineages][1:], peaks[1][1:], "MB"))
+
+
+def broken_channels(runs: int) -> str:
+    return row("ten channels, one hangs and one drips: until the other eight have it (beside: a single channel)",
+               *paired(lambda: telling.reached(8, True), lambda: telling.reached(1, False), runs))
+
+
 def imports() -> str:
     """What importing the plugin adds to an interpreter that has certbot."""
     code = ("import time, sys; import certbot.main; before = set(sys.modules); began = time.perf_counter(); "
@@ -131,21 +154,31 @@ def imports() -> str:
     return f"Importing the plugin after certbot: {statistics.median(figures):.1f} ms (median of {len(figures)})."
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5, help="counted pairs of each (default: 5)")
-    runs = parser.parse_args().runs
+def renewals(runs: int) -> None:
     world = World()
     try:
-        print("| what | with certbot-guard | beside it | ratio, pair by pair (least to most) | pairs |\n|---|---|---|---|---|")
         print(nothing_due(world, runs * 3, 1), flush=True)
         print(nothing_due(world, runs * 2, 50), flush=True)
         for lineages in (1, 5):
             print(outage(world, runs, lineages), flush=True)
         print(after_a_kill(world, runs), flush=True)
-        print("\n" + imports())
     finally:
         world.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="counted pairs of each (default: 5)")
+    parser.add_argument("--only", choices=("renewals", "telling"), help="half of them (default: all)")
+    options = parser.parse_args()
+    runs = options.runs
+    print("| what | with certbot-guard | beside it | ratio, pair by pair (least to most) | pairs |\n|---|---|---|---|---|")
+    if options.only != "telling":
+        renewals(runs)
+    if options.only != "renewals":
+        print(*many_failures(runs, 1000), sep="\n", flush=True)
+        print(broken_channels(runs), flush=True)
+    print("\n" + imports())
     return 0
 
 

@@ -60,7 +60,7 @@ def test_both_parts_arrive_over_starttls_and_read_like_the_master(name: str, mai
     assert [part.get_content_type() for part in mail.message.iter_parts()] == ["text/plain", "text/html"]
     assert mail.subject == ALL[name].title and lines(mail.text) == lines(ALL[name].body)
     assert mail.html.startswith("<!DOCTYPE html>") and mail.html.rstrip().endswith("</html>")
-    assert "<strong>What to do:</strong>" in mail.html
+    assert "<strong>Log:</strong>" in mail.html
 
 
 def test_a_user_who_asked_for_text_gets_text_alone(mailbox: Mailbox) -> None:
