@@ -9,12 +9,13 @@ import copy
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any, Optional
 
 from certbot_guard import logtail, stakes
 from certbot_guard.diagnosis import Diagnosis, diagnose
+from certbot_guard.outages import outages_of, parsed
 from certbot_guard.stakes import Validity
 
 # A message is made when one of these is new; every other kind is context.
@@ -37,16 +38,6 @@ class NextAttempt:
     words: str = ""
     at: Optional[datetime] = None
     found: bool = True
-
-
-@dataclass
-class Outage:
-    """One time that the server was stopped. ``seconds`` so far, where it has not ended."""
-
-    lineage: Optional[str]
-    since: Optional[datetime]
-    seconds: float
-    ended: bool
 
 
 @dataclass
@@ -85,7 +76,7 @@ class Account:
         self.recovered: tuple[Any, ...] = ()
         self.still: tuple[Any, ...] = ()
         self.next_attempt = NextAttempt()
-        self.outages = _outages(events, now)
+        self.outages = outages_of(events, now)
         self.stopped = bool(self.outages)
 
     # -- what is news ----------------------------------------------------------------------------------------
@@ -266,19 +257,6 @@ def subproblems(event: dict[str, Any]) -> list[dict[str, Any]]:
     return [inner for inner in found if isinstance(inner, dict)]
 
 
-def moment_of(event: dict[str, Any]) -> Optional[datetime]:
-    return parsed(event.get("at"))
-
-
-def parsed(value: Any) -> Optional[datetime]:
-    """An ISO time as an aware one, or None. A trailing Z is more than Python 3.9 understands."""
-    try:
-        when = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", str(value)))
-    except ValueError:
-        return None
-    return when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-
-
 def _planned(events: list[dict[str, Any]]) -> dict[str, Validity]:
     found = {}
     for event in events:
@@ -286,42 +264,3 @@ def _planned(events: list[dict[str, Any]]) -> dict[str, Validity]:
         if when is not None and event.get("lineage"):
             found[str(event["lineage"])] = Validity(when)
     return found
-
-
-def _outages(events: list[dict[str, Any]], now: datetime) -> list[Outage]:
-    found: list[Outage] = []
-    opened: dict[Any, dict[str, Any]] = {}
-    for event in events:
-        window = event.get("window")
-        if event["kind"] == "stopping":
-            opened[window] = event
-        elif event["kind"] == "serving" and window in opened:
-            start = opened.pop(window)
-            told = event.get("outage_seconds")
-            seconds = float(told) if isinstance(told, (int, float)) else _between(start, event)
-            found.append(Outage(start.get("lineage"), moment_of(start), seconds, True))
-        elif event["kind"] in ("left-running", "left-down"):
-            start = opened.pop(window, {})
-            if start and event["kind"] == "left-down":
-                found.append(Outage(start.get("lineage"), moment_of(start), _until_now(start, events, now), False))
-    for start in opened.values():
-        found.append(Outage(start.get("lineage"), moment_of(start), _until_now(start, events, now), False))
-    return found
-
-
-def _until_now(start: dict[str, Any], events: list[dict[str, Any]], now: datetime) -> float:
-    """By the monotonic clock up to the newest event, by the wall clock for the little that is left."""
-    last = moment_of(events[-1])
-    return _between(start, events[-1]) + (max(0.0, (now - last).total_seconds()) if last else 0.0)
-
-
-def _between(start: dict[str, Any], end: dict[str, Any]) -> float:
-    try:
-        seconds = float(end["mono"]) - float(start["mono"])
-    except (KeyError, TypeError, ValueError):
-        seconds = -1.0
-    if seconds >= 0:
-        return seconds
-    # Another boot: its monotonic clock began anew.
-    first, last = moment_of(start), moment_of(end)
-    return max(0.0, (last - first).total_seconds()) if first and last else 0.0

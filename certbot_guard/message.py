@@ -13,6 +13,7 @@ from datetime import datetime, timedelta, timezone
 
 from certbot_guard import account, report, stakes, text
 from certbot_guard.account import NOTEWORTHY, Account, NextAttempt
+from certbot_guard.outages import parsed
 from certbot_guard.phrases import moment
 from certbot_guard.standing import News
 
@@ -130,7 +131,7 @@ def _replaced(replaced: tuple[tuple[str, str], ...]) -> list[str]:
 
 
 def _one_of(replaced: tuple[str, str]) -> str:
-    return f"{moment(account.parsed(replaced[0]))}: {text.line(replaced[1], TITLE_LIMIT)}"
+    return f"{moment(parsed(replaced[0]))}: {text.line(replaced[1], TITLE_LIMIT)}"
 
 
 def _title(found: Account, severity: str) -> str:

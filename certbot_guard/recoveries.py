@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any, Callable, Optional
 
 from certbot_guard import findings
-from certbot_guard.account import Account, parsed
+from certbot_guard.account import Account
+from certbot_guard.outages import parsed
 from certbot_guard.stakes import Validity
 from certbot_guard.standing import Memory, Recovered, Standing
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from certbot_guard.account import Account, moment_of, parsed
+from certbot_guard.account import Account
+from certbot_guard.outages import moment_of, parsed
 from certbot_guard.phrases import duration, moment, sentence, span
 from certbot_guard.reasoning import (
     REASON_LIMIT,
