@@ -72,6 +72,8 @@ class Account:
         self.dry_run = bool(facts.get("dry_run"))
         self.news = [event for event in events if event.get("n", 0) > after and self._is_news(event)]
         self._failures: Optional[list[Failure]] = None
+        # By lineage, the number of the event that says that its new certificate is on disk.
+        self.last_deployed = {event.get("lineage"): event["n"] for event in events if event["kind"] == "deployed"}
         self._diagnoses: dict[Any, Diagnosis] = {}
         self.recovered: tuple[Any, ...] = ()
         self.still: tuple[Any, ...] = ()

@@ -157,7 +157,7 @@ def _of_event(found: Account, event: dict[str, Any]) -> list[Finding]:
 
 def _stands(found: Account, event: dict[str, Any], lineage: str) -> bool:
     """Not what was renewed all the same, nor a certificate that somebody asked for once and did not get."""
-    later = [other for other in found.all("deployed") if other.get("lineage") == lineage and other["n"] > event["n"]]
+    later = found.last_deployed.get(lineage, -1) > event["n"]
     return not later and (found.facts.get("verb", "renew") in ("renew", "") or found.validity(lineage) is not None)
 
 

@@ -105,7 +105,8 @@ def news_for(taker: Taker, findings: Iterable[Finding], recovered: Iterable[Reco
     if not fresh and not over:
         return News()
     # The new message may take the place of what still waits for this channel: so it says that, too.
-    fresh = [finding for finding in findings if finding in fresh or _waits(finding.subject, taker.name, memory)]
+    new = {finding.subject for finding in fresh}
+    fresh = [finding for finding in findings if finding.subject in new or _waits(finding.subject, taker.name, memory)]
     named = {finding.subject for finding in fresh} | {one.standing.subject for one in over}
     still = [standing for subject, standing in memory.standing.items()
              if subject not in named and (subject, taker.name) in memory.told]
