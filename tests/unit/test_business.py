@@ -23,7 +23,7 @@ def line(tmp_path: Path) -> list[str]:
     "[certbot]\nconfig_dir = /x\n[state]\ndir = {}"], ids=["plain", "among others", "last"])
 def test_it_is_looked_for_where_the_settings_say(tmp_path: Path, text: str) -> None:
     state = tmp_path / "state of things"
-    (tmp_path / "guard.ini").write_text(text.format(state), newline="")
+    (tmp_path / "guard.ini").write_bytes(text.format(state).encode())
     assert not business.is_left(line(tmp_path))
     state.mkdir()
     (state / mark(tmp_path)).touch()
