@@ -116,8 +116,8 @@ def as_delivered(message: Message, now: datetime, created: datetime, possible_re
         added.append(f"(late: this was written on {moment(written)} and could not be delivered until now)")
     if replaced:
         one = len(replaced) == 1
-        added.append(f"(this takes the place of {'one message' if one else f'{len(replaced)} messages'} that could not be "
-                     f"delivered here{': ' + _one_of(replaced[-1]) if one else '; they are named at the end'})")
+        added.append(f"(this takes the place of {'one message' if one else f'{len(replaced)} messages'} that had not "
+                     f"reached this channel{': ' + _one_of(replaced[-1]) if one else '; they are named at the end'})")
     return title, "\n".join([first or "certbot-guard has news.", *added, rest, *_replaced(replaced)]).rstrip()
 
 

@@ -64,7 +64,7 @@ def _how(found: Account, standing: Standing, look: Look) -> str:
 def _began_before(found: Account, standing: Standing) -> bool:
     began = parsed(found.facts.get("started"))
     # Seen in the future: the clock was wrong then.
-    return began is not None and began < standing.seen.replace(microsecond=0) <= found.now
+    return began is not None and began < standing.seen <= found.now
 
 
 def _renewed(found: Account, standing: Standing, lineage: str, look: Look) -> str:

@@ -431,7 +431,7 @@ def _facts(verb: str, said: invocation.Invocation, config_dir: Path, logs_dir: P
             "dry_run": dry_run, "config_dir": str(config_dir), "logs_dir": str(logs_dir),
             "log_file": str(logs_dir / "letsencrypt.log"), "certbot_version": certbot.__version__,
             "guard_version": __version__, "pid": os.getpid(), "pid_start_time": processes.start_time(os.getpid()),
-            "started": now.isoformat(timespec="seconds"), "boot_id": boot_id(), "monotonic": time.monotonic(),
+            "started": now.isoformat(timespec="milliseconds"), "boot_id": boot_id(), "monotonic": time.monotonic(),
             "guard_config": os.path.abspath(guard_config), "environment": launch.surroundings()}
 
 

@@ -173,7 +173,9 @@ class ApacheServer:
         result = execute.run(words, environment, _START_PROGRAM_SECONDS + patience, in_scope=True)
         self._dead_since = None
         try:
-            came = result.code == 0 and serving.wait(before, self._held, lambda: self._comes(old), patience)
+            # A start that fails may have been overtaken: somebody else's start, a moment ago, holds the ports then.
+            hopeful = result.code == 0 or bool(result.code and set(self.instance.processes()) - old)
+            came = hopeful and serving.wait(before, self._held, lambda: self._comes(old), patience)
         except ServerError as error:
             raise ServerError(f"{self.name}: {error}", self._detail(result.output, mark)) from error
         if came:

@@ -408,6 +408,22 @@ def test_start_after_everything_was_killed(running: PrivateApache) -> None:
     assert running.serves()
 
 
+def test_a_start_that_somebody_elses_start_has_overtaken(running: PrivateApache) -> None:
+    """Ours finds the ports taken, and no pid file yet: what serves is this Apache all the same."""
+    server, snapshot = stopped(running)
+    envvars, marker, pid = Path(running.environment["APACHE_ENVVARS"]), running.root / "overtaken", running.pid_file
+    sourced = envvars.read_text()
+    envvars.write_text(f"""{sourced}
+case "$*" in *start*) if [ ! -e {marker} ]; then
+  touch {marker}; "$0" start; while [ ! -s {pid} ]; do sleep 0.01; done
+  mv {pid} {pid}.away; (sleep 0.7; mv {pid}.away {pid}) >/dev/null 2>&1 &
+fi;; esac
+""")
+    server.start(snapshot, DRAIN_SECONDS)
+    envvars.write_text(sourced)
+    assert marker.exists() and running.serves() and until(lambda: len(running.parents()) == 1)
+
+
 @pytest.mark.parametrize("content", ["", "garbage\n", "99999999999999999999\n", "0\n", "-1\n"])
 def test_start_with_a_pid_file_that_names_nobody(running: PrivateApache, content: str) -> None:
     server, snapshot = stopped(running)

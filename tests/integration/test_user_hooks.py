@@ -309,7 +309,7 @@ def test_apache_serves_while_a_hook_of_the_users_takes_its_time(context: Context
     notes = noting_site(context, **{key: f"note begins; sleep {HANGING_SECONDS}; note ends"})
     with context.apache.watch() as outage:
         run = context.renew(wait=False)
-        context.wait_until(notes.exists, run)
+        context.wait_until(lambda: notes.exists() and notes.read_text(), run)
         began = time.monotonic()
         while notes.read_text().split() == ["begins"]:
             assert time.monotonic() < began + 30 and run.running

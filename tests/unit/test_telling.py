@@ -75,12 +75,12 @@ class Machine:
         (live / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
     def run(self, *events: tuple[str, dict[str, Any]], dry_run: bool = False, argv: tuple[str, ...] = ("renew",),
-            verb: str = "renew") -> None:
+            verb: str = "renew", began: Optional[datetime] = None) -> None:
         """certbot has run and noted these events; people are told."""
         self.runs += 1
         facts = {"id": f"{self.now:%Y%m%dT%H%M%SZ}-{self.runs}", "host": "web1", "verb": verb, "argv": list(argv),
                  "dry_run": dry_run, "config_dir": str(self.directory), "guard_config": str(self.directory / "guard.ini"),
-                 "server": None, "server_name": "", "started": self.now.isoformat()}
+                 "server": None, "server_name": "", "started": (began or self.now).isoformat(timespec="milliseconds")}
         run = Run.create([self.state], facts)
         for kind, fields in events:
             run.note(kind, **fields)
@@ -197,7 +197,7 @@ def test_a_channel_that_is_down_for_three_days_gets_one_message_that_says_what_i
     # The reminder of day 5 takes the place of those of days 2, 3 and 4.
     assert machine.days("slack") == [one for one in every_day if one[0] not in (2.0, 3.0, 4.0)]
     first = next(mail for mail in machine.got["slack"] if mail.day == 5.0)
-    assert "takes the place of 3 messages that could not be delivered here" in first.body
+    assert "takes the place of 3 messages that had not reached this channel" in first.body
     assert "2026-11-26 04:17 UTC: WARNING web1" in first.body and "example.com" in first.title
     assert all("takes the place" not in mail.body for mail in machine.got["slack"] if mail.day > 5.0)
     assert {channel for _, channel in machine.tried if channel == "slack"} and len(machine.got["slack"]) == 5
@@ -327,6 +327,18 @@ def test_what_a_run_has_told_does_not_recover_in_the_same_run(machine: Machine) 
     for _ in range(3):
         telling.tell(run, None, outside=outside)
     assert len(machine.got["mail"]) == 1
+
+
+def test_a_certbot_that_was_at_work_when_another_found_the_lock_held_shows_nothing_by_its_end(machine: Machine) -> None:
+    began = machine.now
+    machine.now = began + timedelta(seconds=0.4)  # within one second, too
+    machine.run(("fatal", {"error_type": "LockError", "error": "Another instance of Certbot is already running."}))
+    machine.now = began + timedelta(seconds=3)
+    machine.run(("lineage", {"lineage": "example.com"}), began=began)
+    assert [mail.severity for mail in machine.got["mail"]] == ["WARNING"]
+    machine.now = began + timedelta(hours=12)
+    machine.run(("lineage", {"lineage": "example.com"}))
+    assert [mail.severity for mail in machine.got["mail"]] == ["WARNING", "OK"]
 
 
 # -- what one message must not take from another ---------------------------------------------------------------------
