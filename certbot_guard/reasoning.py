@@ -116,7 +116,10 @@ def error_lines(event: dict[str, Any], limit: int, most: int, brief: bool = Fals
         said = [f"Error: {line(acme.get('type'), 120)}", f"  {line(acme.get('detail'), limit) or '(no detail)'}"]
         return said + _of_names(subproblems(event), "identifier", limit // 2, most)
     kind = line(event.get("error_type"), 60)
-    error = str(event.get("error") or "") if link is not None else masked(event.get("error"))
+    error = str(event.get("error") or "")
+    # The link holds what looks like a secret, and is of no use without it: all but the link is masked.
+    error = masked(error) if link is None else "".join(
+        [masked(error[:link.start()]), link[0], masked(error[link.end():])])
     said = [f"Error: {line(error, limit) or '(no text)'}" + (f" [{kind}]" if kind else "")]
     found = event.get("evidence")
     challenges = found.get("challenges") if isinstance(found, dict) else None

@@ -43,8 +43,14 @@ def upcoming(now: datetime, deadline: float, ask: Optional[Ask] = None) -> list[
                        _left(deadline))
         renewing = {service["Id"] for service in _blocks(services)
                     if "Id" in service and cron.renews(service.get("ExecStart", ""))}
-    return [_next(timer, now, deadline, run) for timer in active
-            if timer.get("Id") in KNOWN or timer.get("Unit") in renewing]
+    found: list[Upcoming] = []
+    for timer in active:
+        if timer.get("Id") in KNOWN or timer.get("Unit") in renewing:
+            try:
+                found.append(_next(timer, now, deadline, run))
+            except (OSError, TimeoutError):  # the others' times are known all the same
+                found.append((None, timer["Id"], None))
+    return found
 
 
 def systemd(command: Sequence[str], seconds: float) -> str:

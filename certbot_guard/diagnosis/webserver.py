@@ -105,7 +105,7 @@ CAUSES: tuple[Cause, ...] = (
     Cause("server-port-taken", _because(r"port (?P<port>\d+) belongs to (?P<owner>.{1,100}?), not to"), "{did}: port "
           "{port} belongs to {owner}", "host", None, "Find out who started that program and why; stop it, or give it "
           "another port.", "", ("kind", "port"), _E),
-    Cause("server-port-taken", _because(r"AH00072|could not bind to address|Address already in use"), "{did}: a port "
+    Cause("server-port-taken", _because(r"Address already in use|(?<!Permission denied: )AH00072"), "{did}: a port "
           "it needs is taken{said}", "host", None, "See who listens there: ss -ltnp. Stop that program, or give it "
           "another port.", "", _K, _E),
     Cause("server-supervised", _because(r"is kept running by (?P<owner>.{1,80}?), which"), "{did}: it is kept running "

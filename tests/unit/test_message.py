@@ -338,6 +338,12 @@ def test_the_page_that_lifts_a_pause_is_named_whole() -> None:
     assert link in body
 
 
+def test_what_stands_beside_that_page_is_masked() -> None:
+    link = "https://portal.letsencrypt.org/sfe/v1/unpause?jwt=" + "aB3" * 120
+    body = compose(LINEAGE, ("lineage-failed", {"lineage": "example.com", "error": f"password=hunter22 {link} token=hunter33"})).body
+    assert link in body and "hunter" not in body
+
+
 def test_a_hook_s_secrets_are_not_sent_to_everybody() -> None:
     hook = {"hook": "deploy-hook", "command": "curl -H 'Authorization: Bearer s3cr3tT0ken99' https://x.example/?token=hunter22"}
     body = compose(LINEAGE, ("hook-failed", {**hook, "code": 1}), ("hook-output", {"output": "password=hunter33"}),

@@ -234,6 +234,14 @@ def test_a_systemd_that_does_not_answer_hides_no_crontab(places: schedule.Places
     assert found is not None and found.source.endswith("line 1")
 
 
+def test_a_calendar_that_cannot_be_asked_for_hides_no_other_timer(places: schedule.Places) -> None:
+    def answer(command: Sequence[str], seconds: float) -> str:
+        if command[0] == "systemd-analyze":
+            raise TimeoutError("systemd takes too long")
+        return timer("certbot-renew.timer", realtime="") + "\n\n" + timer()
+    assert words(look(places, answer)) == "2026-11-24 16:17 UTC, in 12 hours (certbot.timer)"
+
+
 def test_it_is_back_within_two_seconds_when_systemctl_hangs(places: schedule.Places, tmp_path: Path) -> None:
     hanging = tmp_path / "hang"
     hanging.write_text("#!/bin/sh\nsleep 30\n")
