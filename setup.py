@@ -28,7 +28,10 @@ setup(
         "cryptography",
         "click>=8.0",
     ],
-    extras_require={"test": ["pytest>=7", "aiosmtpd", "pytest-timeout", "pytest-xdist", "hypothesis"]},
+    extras_require={
+        "metrics": ["prometheus_client>=0.9"],
+        "test": ["pytest>=7", "aiosmtpd", "pytest-timeout", "pytest-xdist", "hypothesis", "prometheus_client"],
+    },
     entry_points={
         "certbot.plugins": ["guard = certbot_guard.plugin:Installer"],
         "console_scripts": ["certbot-guard = certbot_guard.cli:main"],

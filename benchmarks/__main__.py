@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Callable
 
-from benchmarks import telling
+from benchmarks import telling, watch_tls
 from tests.support.context import Context, World
 
 # certbot with every plugin, or as if the guard were not installed: the same interpreter, the same start.
@@ -145,6 +145,20 @@ def broken_channels(runs: int) -> str:
                *paired(lambda: telling.reached(8, True), lambda: telling.reached(1, False), runs))
 
 
+def watching(runs: int, hosts: int = 500) -> None:
+    many = f"watch looks at {hosts} virtual hosts over TLS"
+    with watch_tls.farm(hosts) as made:
+        with_dead = made.with_a_dead_one()
+        print(row(f"{many} (beside: one after the other)",
+                  *paired(lambda: made.looked(made.places), lambda: made.looked(made.places, 1), runs)), flush=True)
+        print(row(f"{many}, and at one that accepts and is silent for its 5 s (beside: without it)",
+                  *paired(lambda: made.looked(with_dead), lambda: made.looked(made.places), runs)), flush=True)
+        print(row(f"peak memory of that process, {many} (beside: 1)",
+                  *paired(lambda: made.peak(hosts), lambda: made.peak(1), runs), "MB"), flush=True)
+        print(row(f"Apache says where its {hosts} virtual hosts are (beside: looking at them)",
+                  *paired(made.found, lambda: made.looked(made.places), runs)), flush=True)
+
+
 def imports() -> str:
     """What importing the plugin adds to an interpreter that has certbot."""
     code = ("import time, sys; import certbot.main; before = set(sys.modules); began = time.perf_counter(); "
@@ -169,13 +183,16 @@ def renewals(runs: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted pairs of each (default: 5)")
-    parser.add_argument("--only", choices=("renewals", "telling"), help="half of them (default: all)")
+    parser.add_argument("--only", choices=("renewals", "telling", "watching"),
+                        help="a part of them (default: all)")
     options = parser.parse_args()
     runs = options.runs
     print("| what | with certbot-guard | beside it | ratio, pair by pair (least to most) | pairs |\n|---|---|---|---|---|")
-    if options.only != "telling":
+    if options.only in (None, "renewals"):
         renewals(runs)
-    if options.only != "renewals":
+    if options.only in (None, "watching"):
+        watching(runs)
+    if options.only in (None, "telling"):
         print(*many_failures(runs, 1000), sep="\n", flush=True)
         print(broken_channels(runs), flush=True)
     print("\n" + imports())

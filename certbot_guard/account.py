@@ -22,7 +22,12 @@ from certbot_guard.stakes import Validity
 NOTEWORTHY = frozenset({
     "refused", "left-running", "stop-failed", "start-failed", "serving", "overdue", "not-attempted", "lineage-failed",
     "lineage-broken", "hook-failed", "fatal", "reload-refused", "reload-failed", "not-served", "guard-error", "died",
-    "left-down", "config-problem"})
+    "left-down", "config-problem",
+    # seen from outside a run: certbot_guard.sightings
+    "not-renewed", "revoked", "lost-guard", "plugin-missing", "key-mismatch", "shown", "server-down", "stale", "no-timer",
+    "also-reload-failed", "command-failed"})
+# What a certbot_guard.passing.Pass is of.
+OUTSIDE_VERBS = frozenset({"watch", "run", "unit-failed"})
 REFUSALS = frozenset({"refused", "left-running", "reload-refused"})
 # certbot reports what we raised in prepare() as a failure of that lineage: the same news in its words.
 _OURS = "certbot-guard "
@@ -149,6 +154,11 @@ class Account:
         made._failures = None
         made.news = [event for event in self.events if self._is_news(event)]
         return made
+
+    @property
+    def from_outside(self) -> bool:
+        """No run of certbot's: a look, or a command of ours that speaks of another one."""
+        return self.facts.get("verb") in OUTSIDE_VERBS
 
     @property
     def is_recovery(self) -> bool:

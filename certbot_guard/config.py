@@ -10,9 +10,10 @@ import os
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from certbot_guard import options
+from certbot_guard.endpoints import Endpoint
 from certbot_guard.errors import GuardError
 from certbot_guard.inifile import (
     SECTIONS,
@@ -29,9 +30,10 @@ from certbot_guard.inifile import (
 from certbot_guard.statedir import UntrustedFileError, is_others, read_trusted
 from certbot_guard.urls import check_urls
 
-__all__ = ["SECTIONS", "Channel", "Config", "MessagesConfig", "Problem", "ServerConfig", "check_urls", "default_path", "load"]
+__all__ = ["SECTIONS", "Channel", "Config", "DeployConfig", "MessagesConfig", "Problem", "ServerConfig", "WatchConfig", "check_urls", "default_path", "load"]
 
 APPRISE_CONFIG = "apprise_config"
+_COMMAND = "_command"
 _PATH = re.compile(r"/[^\x00-\x1f]*|[\w. +-]+(/[\w. +-]+)*")
 _UNTIL_THEN = "Until then no web server is stopped and nobody is told by this file."
 _READABLE_BY_OTHERS = 0o044
@@ -72,6 +74,27 @@ class MessagesConfig:
 
 
 @dataclass(frozen=True)
+class WatchConfig:
+    """The ``[watch]`` section."""
+
+    stale_after_seconds: float = 259200.0
+    endpoints: tuple[Endpoint, ...] = ()
+    served: str = "yes"
+
+
+@dataclass(frozen=True)
+class DeployConfig:
+    """The ``[deploy]`` section.
+
+    :ivar also_reload: names of systemd units
+    :ivar commands: by the service's name, the command that reloads it
+    """
+
+    also_reload: tuple[str, ...] = ()
+    commands: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Channel:
     """One way to reach people: a line of ``[notify]``."""
 
@@ -93,8 +116,13 @@ class Config:
     channels: tuple[Channel, ...] = ()
     apprise_configs: tuple[Path, ...] = ()
     messages: MessagesConfig = MessagesConfig()
+    watch: WatchConfig = WatchConfig()
+    deploy: DeployConfig = DeployConfig()
+    heartbeat_url: Optional[str] = field(default=None, repr=False)
+    metrics_textfile: Optional[Path] = None
     state_dir: Optional[Path] = None
     certbot_config_dirs: tuple[Path, ...] = ()
+    certbot_logs_dir: Optional[Path] = None
     problems: tuple[Problem, ...] = ()
 
     def with_overrides(self, mode: Optional[str] = None, max_outage: Optional[str] = None) -> Config:
@@ -156,18 +184,26 @@ def _config(ini: IniFile) -> Config:
     state = _state_dir(ini)
     certbot = _values(ini, "certbot")
     messages = _renamed(_values(ini, "messages"))
+    watch = _renamed(_values(ini, "watch"))
+    textfile = _values(ini, "metrics").get("textfile")
     channels, files = _channels(ini)
     _notice_lost_server_lines(ini)
     return Config(ini.path, server=server, server_usable=ini.server_usable, channels=channels,
-                  apprise_configs=files, messages=MessagesConfig(**messages), state_dir=state,
+                  apprise_configs=files, messages=MessagesConfig(**messages), watch=WatchConfig(**watch),
+                  deploy=_deploy(ini), heartbeat_url=_values(ini, "heartbeat").get("url"),
+                  metrics_textfile=Path(textfile) if textfile else None, state_dir=state,
                   certbot_config_dirs=tuple(Path(one) for one in certbot.get("config_dir", ())),
+                  certbot_logs_dir=Path(certbot["logs_dir"]) if certbot.get("logs_dir") else None,
                   problems=ini.problems())
 
 
-def _values(ini: IniFile, section: str, kind: Optional[str] = None) -> dict[str, Any]:
+def _values(ini: IniFile, section: str, kind: Optional[str] = None,
+            leave: Callable[[str], bool] = lambda key: False) -> dict[str, Any]:
     known = options.of_section(kind or section)
     values: dict[str, Any] = {}
     for entry in ini.of_section(section):
+        if leave(entry.key):
+            continue
         if entry.key not in known:
             ini.problem(section, entry.line, f"unknown key '{safe(entry.key)}' in [{safe(section)}]"
                         + nearest(entry.key, known, quote="'"))
@@ -183,7 +219,7 @@ def _values(ini: IniFile, section: str, kind: Optional[str] = None) -> dict[str,
     return values
 
 
-_IN_SECONDS = ("max_outage", "drain", "remind_every", "keep_undelivered")
+_IN_SECONDS = ("max_outage", "drain", "remind_every", "keep_undelivered", "stale_after")
 
 
 def _renamed(values: dict[str, Any]) -> dict[str, Any]:
@@ -198,6 +234,22 @@ def _server(ini: IniFile) -> ServerConfig:
         line = next(entry.line for entry in ini.of_section("server") if entry.key == "control")
         ini.problem("server", line, "control = command also needs " + " and ".join(missing))
     return server
+
+
+def _deploy(ini: IniFile) -> DeployConfig:
+    """``NAME_command`` is an option for any name, so this section has more keys than the table of options."""
+    commands = {}
+    for entry in [entry for entry in ini.of_section("deploy") if entry.key.endswith(_COMMAND)]:
+        name = entry.key[:-len(_COMMAND)]
+        try:
+            options.unit_names(name)
+            if has_controls(entry.value):
+                raise ValueError("it without control characters")
+            commands[name] = options.command_line(entry.value)
+        except ValueError as error:
+            ini.wrong(entry, str(error))
+    values = _values(ini, "deploy", leave=lambda key: key.endswith(_COMMAND))
+    return DeployConfig(values.get("also_reload", ()), tuple(commands.items()))
 
 
 def _notice_lost_server_lines(ini: IniFile) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import stakes
+from certbot_guard import sightings, stakes
 from certbot_guard.account import Account
 from certbot_guard.diagnosis import Diagnosis
 from certbot_guard.text import line
@@ -123,6 +123,8 @@ def _of_event(found: Account, event: dict[str, Any]) -> list[Finding]:
                        line(diagnosis.happened, _WORDS_LIMIT), diagnosis=diagnosis, numbers=frozenset({event["n"]}),
                        **more)
 
+    if kind in sightings.KINDS:
+        return [_sighted(found, event, own_key, lineage)]
     if kind in _OF_A_LINEAGE:
         return [of_lineage(lineage or "")]
     if kind == "not-attempted":
@@ -153,6 +155,18 @@ def _of_event(found: Account, event: dict[str, Any]) -> list[Finding]:
         return [other(subject_of_hook(facts, event.get("hook"), event.get("command")),
                       f"{event.get('hook')} {event.get('command')}", {"failure"})]
     return [other(_of_our_own(event), "certbot-guard", {"failure"})]
+
+
+def _sighted(found: Account, event: dict[str, Any], key: str, lineage: Optional[str]) -> Finding:
+    """What was seen from outside. Of a service that shows something wrong, what it is is the cause."""
+    diagnosis, severity, kind = found.diagnose(event), sightings.severity(found, event), event["kind"]
+    subject = {"server-down": subject_of_server(found.facts), "command-failed": subject_of_certbot(found.facts)}.get(
+        kind, sightings.subject(found.facts, event))
+    validity = found.validity(lineage) if lineage else None
+    name = str(found.facts.get("server_name") or "the web server") if kind == "server-down" else sightings.name(event)
+    return Finding(subject, line(name, 120), key, frozenset(sightings.kinds(event, severity)), severity,
+                   line(diagnosis.happened, _WORDS_LIMIT), lineage=lineage,
+                   not_after=validity.not_after if validity else None, diagnosis=diagnosis, numbers=frozenset({event["n"]}))
 
 
 def _stands(found: Account, event: dict[str, Any], lineage: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Iterable, Iterator, Optional
 
-SECTIONS = ("server", "notify", "messages", "state", "certbot")
+SECTIONS = ("server", "notify", "messages", "watch", "deploy", "heartbeat", "metrics", "state", "certbot")
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://", re.ASCII)  # syslog:// and dbus:// are whole URLs
 _NAME = re.compile(r"[\w .()+-]{1,60}")  # nothing that separates the parts of a URL
 # What is wrong in more than these is no longer a typo, and each is a line in certbot's log.

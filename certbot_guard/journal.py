@@ -313,6 +313,21 @@ class Journal:
         rows = self._read("SELECT facts, events FROM runs ORDER BY started DESC, id DESC LIMIT ?", (limit,))
         return [{"facts": json.loads(row[0]), "events": json.loads(row[1])} for row in rows]
 
+    # -- what the watch remembers ----------------------------------------------------------------------------
+
+    def noted(self) -> dict[str, str]:
+        """What was noted for these settings, by its name."""
+        return {row[0]: row[1] for row in self._read("SELECT name, value FROM noted WHERE settings = ?", (self.settings,))}
+
+    def note(self, changes: dict[str, Optional[str]]) -> None:
+        """These are noted now; None: no more."""
+        with self._transaction() as run:
+            for name, value in changes.items():
+                if value is None:
+                    run("DELETE FROM noted WHERE settings = ? AND name = ?", (self.settings, _storable(name)))
+                else:
+                    run("INSERT OR REPLACE INTO noted VALUES (?, ?, ?)", (self.settings, _storable(name), _storable(value)))
+
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _prune(self, run: Any, now: datetime) -> None:

@@ -49,6 +49,7 @@ class Run:
     :ivar began: the log's own time, which names no time zone
     :ivar facts: ``argv`` (masked), ``dry_run``, ``certbot`` (its version)
     :ivar renewed: the lineages that it says it has renewed
+    :ivar renewal: it is one of ``certbot renew``, whose verb certbot does not log
     :ivar unfinished: it is a renewal of which the log does not tell the end
     """
 
@@ -57,6 +58,7 @@ class Run:
     facts: dict[str, Any] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     renewed: list[str] = field(default_factory=list)
+    renewal: bool = False
     unfinished: bool = False
 
 
@@ -98,6 +100,7 @@ class _Reader:
                 self._hear(record)
         if self._fatal and not _is_count(self._fatal["error"]):
             self._run.events.append(self._fatal)
+        self._run.renewal = self._is_renewal or any(record.logger.endswith("renewal") for record in found)
         self._run.unfinished = self._is_renewal and not self._ended
         return self._run
 

@@ -89,6 +89,8 @@ def severity_of(found: Account, news: News) -> str:
 def event_of(found: Account, news: News) -> str:
     """What the message is about, in a word: the gravest of the news."""
     kinds = {event["kind"] for event in found.news}
+    if found.from_outside and news.due:
+        return _outside_event(news)
     if found.is_recovery and not news.due:
         return "recovery"
     if not found.news:
@@ -96,6 +98,12 @@ def event_of(found: Account, news: News) -> str:
     if kinds & {"start-failed", "overdue", "left-down"} or (found.serving is False and found.stopped):
         return "outage"
     return "refused" if kinds <= account.REFUSALS else "failure"
+
+
+def _outside_event(news: News) -> str:
+    """Of what was seen from outside: by what the findings are, the gravest word first."""
+    kinds = frozenset().union(*[finding.kinds for finding in news.due])
+    return next((event for event in ("outage", "expiry", "lost-guard", "refused") if event in kinds), "failure")
 
 
 def as_delivered(message: Message, now: datetime, created: datetime, possible_repeat: bool,
@@ -136,7 +144,7 @@ def _one_of(replaced: tuple[str, str]) -> str:
 
 def _title(found: Account, severity: str) -> str:
     host = text.line(found.facts.get("host") or "this host", 60) + (" (dry run)" if found.dry_run else "")
-    said = [report.state(found), *report.headlines(found)[:2]]
+    said = [words for words in (report.state(found), *report.headlines(found)[:2]) if words]
     words = " ".join(said) if found.is_recovery and found.server_recovered else ", ".join(said)
     time_left = report.shortest_time_left(found)
     end = f" ({time_left})" if time_left else ""

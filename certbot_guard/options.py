@@ -6,7 +6,9 @@ import re
 import shlex
 from dataclasses import dataclass
 from typing import Any, Callable
+from urllib.parse import urlsplit
 
+from certbot_guard.endpoints import Endpoint, endpoint
 from certbot_guard.inifile import close
 
 EVENTS = ("failure", "recovery", "success", "refused", "outage", "expiry", "lost-guard")
@@ -115,6 +117,28 @@ def absolute_paths(text: str) -> tuple[str, ...]:
     return found
 
 
+def endpoints(text: str) -> tuple[Endpoint, ...]:
+    return tuple(endpoint(part) for part in text.split(",") if part.strip())
+
+
+def unit_names(text: str) -> tuple[str, ...]:
+    found = tuple(text.replace(",", " ").split())
+    if not found or not all(re.fullmatch(r"[A-Za-z0-9][\w@:.\\-]{0,200}", word) for word in found):
+        raise ValueError("names of services, such as postfix dovecot")
+    return found
+
+
+def http_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        if parts.scheme in ("http", "https") and parts.hostname and not any(letter.isspace() for letter in text):
+            parts.port  # noqa: B018 - raises where it is no number
+            return text
+    except ValueError:
+        pass
+    raise ValueError("a URL such as https://hc-ping.com/UUID")
+
+
 @dataclass(frozen=True)
 class Option:
     """One option. ``parse`` makes its value from the text, or raises a ValueError that says what to write."""
@@ -161,10 +185,28 @@ OPTIONS = (
     Option("messages", "log_lines", number_of_lines, 0, "0",
            "How many of the last lines of certbot's log stand at the end of a message; keys and tokens in them are "
            "masked."),
+    Option("watch", "stale_after", positive_duration, 259200.0, "3d",
+           "How long certbot may not have run before people are told; where its timer or crontab runs it more seldom, "
+           "two of those periods."),
+    Option("watch", "endpoints", endpoints, (), "",
+           "Other services that show a certificate, separated by commas: `HOST:PORT`, each with `starttls=smtp` (or "
+           "`imap`, `pop3`, `lmtp`, `sieve`, `ftp`, `postgres`, `ldap`) and `name=NAME` where it needs them."),
+    Option("watch", "served", one_of("yes", "no"), "yes", "yes",
+           "Whether the certificates that the web server shows are looked at."),
+    Option("deploy", "also_reload", unit_names, (), "",
+           "systemd units that use the same certificates and are reloaded, too, once a lineage was deployed: `postfix "
+           "dovecot`. `NAME_command = ...` in this section names a command for one of them, or for another service."),
+    Option("heartbeat", "url", http_url, None, "",
+           "Where a dead man's switch that follows Healthchecks' protocol is told of each run and each watch."),
+    Option("metrics", "textfile", absolute_path, None, "",
+           "Where the numbers are written for node_exporter's textfile collector, such as "
+           "`/var/lib/prometheus/node-exporter/certbot_guard.prom`."),
     Option("state", "dir", absolute_path, None, "/var/lib/certbot-guard and /run/certbot-guard",
            "Where the state is kept."),
     Option("certbot", "config_dir", absolute_paths, (), "/etc/letsencrypt",
            "certbot's configuration directories that commands outside certbot look at."),
+    Option("certbot", "logs_dir", absolute_path, None, "as in certbot's cli.ini, else /var/log/letsencrypt",
+           "Where certbot has its logs, for commands outside certbot."),
 )
 
 

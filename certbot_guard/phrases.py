@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timezone
 from typing import Any, Optional
 
@@ -19,7 +20,9 @@ def duration(value: Any) -> str:
     """Seconds as a person says them: ``1.3 s``, ``95 s``, ``4 min 10 s``, ``3 h 5 min``, ``21 days``."""
     try:
         seconds = max(0.0, float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
+        return "an unknown time"
+    if not math.isfinite(seconds):
         return "an unknown time"
     if seconds < 10:
         return f"{max(seconds, 0.1):.1f} s" if seconds else "0 s"

@@ -43,6 +43,9 @@ def _how(found: Account, standing: Standing, look: Look) -> str:
     facts, subject, lineage = found.facts, standing.subject, standing.lineage
     if subject == findings.subject_of_server(facts):
         return _SERVES if found.serving else ""
+    seen = _seen(found, standing, look)
+    if seen is not None:
+        return seen
     if lineage is None and _began_before(found, standing):
         return ""  # another certbot, which was at work when this one went wrong, shows nothing by ending well
     if subject == findings.subject_of_certbot(facts):
@@ -59,6 +62,37 @@ def _how(found: Account, standing: Standing, look: Look) -> str:
     if subject.startswith(("guard ", "settings ")):
         return "It is in order." if found.all("lineage") and found.ended_well else ""
     return ""
+
+
+_WELL = {
+    "not-renewed": "It has been renewed.", "revoked": "The CA asks for nothing any more.",
+    "lost-guard": "Its renewal configuration says installer = guard again.", "plugin-missing": "The plugin is installed.",
+    "key-mismatch": "They fit each other again.", "shown": "What is shown there is right again.",
+    "stale": "certbot has run.", "no-timer": "It is scheduled again."}
+
+
+def _seen(found: Account, standing: Standing, look: Look) -> Optional[str]:
+    """What a look from outside shows of it; None where it is for the run to say."""
+    subject, lineage = standing.subject, standing.lineage
+    kind, _, rest = subject.partition(" ")
+    looked = {kind for event in found.all("looked-at") for kind in event.get("kinds") or ()}
+    if kind in _WELL:
+        config_dir = str(found.facts.get("config_dir") or "")
+        if kind not in looked or not (kind == "shown" or rest == config_dir or rest.startswith(f"{config_dir} ")):
+            return ""
+        return _WELL[kind] if lineage is None or kind == "shown" or look(lineage)[0] else "Its renewal configuration is gone."
+    if kind == "service":
+        reloaded = any(f"service {event.get('service')}" == subject for event in found.all("also-reloaded"))
+        return "It was reloaded." if reloaded else ""
+    if subject == findings.subject_of_certbot(found.facts) and looked:
+        ends = [parsed(event.get("ended")) for event in found.all("ran-well")]
+        return "certbot ran to its end." if any(end is not None and end > standing.seen for end in ends) else ""
+    if any(event.get("subject") == subject for event in found.all("still-so")):
+        return ""
+    if "readable" in looked and standing.key.startswith("renewal-configuration") and lineage is not None:
+        if subject == findings.subject_of_lineage(found.facts, lineage):
+            return "certbot can read it." if look(lineage)[0] else "It is gone."
+    return None
 
 
 def _began_before(found: Account, standing: Standing) -> bool:

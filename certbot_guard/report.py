@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 
+from certbot_guard import sightings
 from certbot_guard.account import Account, Failure
 from certbot_guard.phrases import duration, moment, sentence, span
 from certbot_guard.reasoning import (
@@ -53,6 +54,8 @@ def state(found: Account) -> str:
     name = server_word(found)
     if found.serving is not None:
         return f"{name} serves" if found.serving else f"{name} is DOWN"
+    if found.from_outside:
+        return ""
     if not found.stopped:
         return f"{name} was not touched"
     return f"{name} was started again" if all(outage.ended for outage in found.outages) else f"{name} may be DOWN"
@@ -61,6 +64,8 @@ def state(found: Account) -> str:
 def _status(found: Account) -> list[str]:
     name = sentence(server_word(found))
     first = sentence(state(found)) + (" again." if found.is_recovery and found.server_recovered else ".")
+    if found.from_outside and not found.stopped:
+        return [first if found.serving is not None else "No web server was looked at."]
     total = sum(outage.seconds for outage in found.outages)
     if found.serving is not False and found.stopped:
         longest = max(outage.seconds for outage in found.outages)
@@ -165,7 +170,8 @@ def _where_to_look(found: Account, identity: str) -> list[str]:
         said.append(f"Command: {line(command if command.startswith(('certbot', '/')) else 'certbot ' + command, 300)}")
     if facts.get("server_name"):
         said.append(f"Web server: {line(facts['server_name'], 120)}")
-    versions = f"certbot {line(facts.get('certbot_version'), 20)}, certbot-guard {line(facts.get('guard_version'), 20)}"
+    certbot = f"certbot {line(facts.get('certbot_version'), 20)}, " if facts.get("certbot_version") else ""
+    versions = f"{certbot}certbot-guard {line(facts.get('guard_version'), 20)}"
     said.append(f"Started: {line(facts.get('started'), 40)}; {versions}; id {identity}")
     return said
 
@@ -243,7 +249,7 @@ def headlines(found: Account) -> list[str]:
             (("guard-error", "config-problem"), "certbot-guard needs attention")):
         if words and found.new(*kinds):
             said.append(words)
-    return said
+    return said + sightings.headlines(found)
 
 
 def _of(found: Account, *kinds: str) -> str:
@@ -253,7 +259,7 @@ def _of(found: Account, *kinds: str) -> str:
 
 def shortest_time_left(found: Account) -> str:
     """``12 days left`` of the certificate that expires first among those not renewed, or nothing."""
-    known = found.soonest(found.not_renewed())
+    known = found.soonest(found.not_renewed() + sightings.lineages(found))
     if known is None:
         return ""
     seconds = -seconds_since(found, known[1].not_after)

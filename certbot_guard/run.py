@@ -58,6 +58,8 @@ def new_id(now: datetime) -> str:
 class Run:
     """A run's directory. Any number of processes may hold one; only the locks say who may do what."""
 
+    recorded = True  # in the history, once it is told
+
     def __init__(self, directory: Path, facts: dict[str, Any]) -> None:
         self.directory = directory
         self.facts = facts

@@ -10,7 +10,7 @@ from typing import Optional
 
 from certbot_guard.errors import JournalError
 
-VERSION = 2
+VERSION = 3
 KEEP_DAMAGED = 3
 
 _OUTBOX = """
@@ -32,14 +32,18 @@ CREATE TABLE heard (settings TEXT NOT NULL, subject TEXT NOT NULL, channel TEXT 
 CREATE TABLE channels (settings TEXT NOT NULL, channel TEXT NOT NULL, failures INTEGER NOT NULL, tried TEXT NOT NULL,
                        next_try TEXT NOT NULL, PRIMARY KEY (settings, channel));
 """
+# What the watch remembers from one look to the next: since version 3.
+_NOTED = """
+CREATE TABLE noted (settings TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (settings, name));
+"""
 _TABLES = """
 CREATE TABLE messages (id TEXT PRIMARY KEY, run TEXT NOT NULL, event TEXT NOT NULL, severity TEXT NOT NULL,
                        title TEXT NOT NULL, body TEXT NOT NULL, created TEXT NOT NULL, settings TEXT NOT NULL,
                        in_syslog INTEGER NOT NULL DEFAULT 0, subjects TEXT NOT NULL DEFAULT '[]');
 CREATE TABLE told (run TEXT PRIMARY KEY, upto INTEGER NOT NULL);
 CREATE TABLE runs (id TEXT PRIMARY KEY, started TEXT NOT NULL, facts TEXT NOT NULL, events TEXT NOT NULL);
-""" + _OUTBOX + _STANDING
-_NAMES = {"messages", "outbox", "told", "runs", "standing", "heard", "channels"}
+""" + _OUTBOX + _STANDING + _NOTED
+_NAMES = {"messages", "outbox", "told", "runs", "standing", "heard", "channels", "noted"}
 # From the version that is the key to the next one.
 _UPGRADES = {1: """
 ALTER TABLE messages ADD COLUMN in_syslog INTEGER NOT NULL DEFAULT 0;
@@ -50,7 +54,7 @@ ALTER TABLE outbox RENAME TO outbox_1;
 INSERT INTO outbox (message, channel, state, doubt, attempts, reason, tried, done)
     SELECT message, channel, state, doubt, attempts, reason, tried, done FROM outbox_1;
 DROP TABLE outbox_1;
-""" + _STANDING}
+""" + _STANDING, 2: _NOTED}
 
 
 def create(database: sqlite3.Connection) -> sqlite3.Connection:

@@ -25,6 +25,7 @@ from certbot_guard.errors import GuardError, ServerError, StateError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.run import Run, boot_id, new_id, open_windows, unfinished, unreadable, utc_now
 from certbot_guard.servers import processes, sockets
+from certbot_guard.supervise import holding
 
 logger = logging.getLogger(__name__)
 
@@ -432,7 +433,8 @@ def _facts(verb: str, said: invocation.Invocation, config_dir: Path, logs_dir: P
             "log_file": str(logs_dir / "letsencrypt.log"), "certbot_version": certbot.__version__,
             "guard_version": __version__, "pid": os.getpid(), "pid_start_time": processes.start_time(os.getpid()),
             "started": now.isoformat(timespec="milliseconds"), "boot_id": boot_id(), "monotonic": time.monotonic(),
-            "guard_config": os.path.abspath(guard_config), "environment": launch.surroundings()}
+            "guard_config": os.path.abspath(guard_config), "environment": launch.surroundings(),
+            **holding.from_environment()}
 
 
 def _directory_hooks(config: Any, stage: str) -> bool:

@@ -13,13 +13,16 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
-from certbot_guard import launch, lineages, serverlock, servers, statedir, telling
+from certbot_guard import alsoreload, launch, lineages, serverlock, servers, statedir, telling
+from certbot_guard import config as configuration
 from certbot_guard.config import Config, ServerConfig
 from certbot_guard.errors import LeftDownError, RefusedError, ServerError, StateError
 from certbot_guard.interfaces import IWebServer
+from certbot_guard.passing import Pass
 from certbot_guard.run import FACTS, Run, boot_id, open_windows, runs_below, unfinished, unreadable, watched_hooks
+from certbot_guard.supervise import holding
 
 KEEP_SETTLED_RUNS = 100
 # After SIGTERM a parent with a slow visitor listens on, silently, for 10.4 s (measured, Apache 2.4.71).
@@ -35,7 +38,7 @@ class Outcome:
     told: bool
 
 
-def server_of(run: Run) -> Optional[IWebServer]:
+def server_of(run: Union[Run, Pass]) -> Optional[IWebServer]:
     """The controller this run was opened with, or None if it had none or there is none any more."""
     facts = run.facts.get("server")
     if not facts:
@@ -61,10 +64,28 @@ def settle(run: Run, server: Optional[IWebServer], deliver: bool = True) -> Outc
             _note_not_attempted(run)
         serving = bring_back(run, server)
         _finish_saved(run, server)
+    if serving is not False:
+        alsoreload.reload_others(run, configuration.load(Path(str(run.facts.get("guard_config") or ""))))
     told = _tell(run, server, deliver)
     if serving is not False and told and not run.has("settled"):
         run.note("settled")
+        _report(run, serving)
     return Outcome(serving, told)
+
+
+def _report(run: Run, serving: Optional[bool]) -> None:
+    """The dead man's switch and the file of numbers know of this run, where guard.ini names them."""
+    config = configuration.load(Path(str(run.facts.get("guard_config") or "")))
+    if not (config.heartbeat_url or config.metrics_textfile):
+        return
+    from certbot_guard import heartbeat, metrics  # of few, and not of those who bring Apache back
+
+    # A command that supervises this certbot has told of its start, and tells of its end.
+    beat = None if run.facts.get("supervised") else heartbeat.settled(config, run.facts, run.events())
+    written = metrics.written_if_configured(config, statedir.every_directory(config.state_dir), serving)
+    for problem in (beat, written):
+        if problem:
+            run.note("not-reported", reason=problem)
 
 
 def _tell(run: Run, server: Optional[IWebServer], deliver: bool) -> bool:
@@ -239,7 +260,9 @@ def settle_stale(bases: list[Path], config: Config, deliver: bool = True) -> lis
             _write_record(directory, config)
         except (OSError, StateError):
             continue  # named below, where it is settled
-    return [(run, _settle_one(run, deliver)) for run in unfinished(bases)]
+    # One that a supervisor keeps back is finished but for telling people, and that is the supervisor's.
+    return [(run, _settle_one(run, deliver)) for run in unfinished(bases)
+            if not (run.has("held") and holding.holds_back(run))]
 
 
 def _settle_one(run: Run, deliver: bool) -> str:

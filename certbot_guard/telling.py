@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from certbot_guard import config as configuration
 from certbot_guard import (
@@ -34,10 +34,12 @@ from certbot_guard.errors import StateError
 from certbot_guard.findings import Finding
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.message import Message
+from certbot_guard.passing import Pass
 from certbot_guard.run import Run, open_windows, utc_now
 from certbot_guard.stakes import Validity
 from certbot_guard.standing import Memory, News, Told
 from certbot_guard.standing_rows import Changes
+from certbot_guard.supervise import holding
 
 DELIVERY_DEADLINE_SECONDS = 30.0
 
@@ -59,14 +61,18 @@ class Outside:
     deliver: Callable[..., list[notify.Delivery]] = notify.deliver_outbox
 
 
-def tell(run: Run, server: Optional[IWebServer], deliver: bool = True, whatever_waits: bool = False,
-         outside: Outside = Outside()) -> bool:
+def tell(run: Union[Run, Pass], server: Optional[IWebServer], deliver: bool = True, whatever_waits: bool = False,
+         outside: Outside = Outside(), rest: bool = False) -> bool:
     """What is new and noteworthy in this run is on disk as messages; with ``deliver``, each channel was tried once.
 
     True: what there was to say is kept on a disk, or has reached somebody. A message that could be written nowhere is
     delivered from memory, if at all. Where nothing is new and this run's messages went out once, nothing is tried
-    again, unless ``whatever_waits`` asks for it.
+    again, unless ``whatever_waits`` asks for it. False also where a supervisor that lives keeps this run's news back.
+
+    :param rest: a channel that failed lately is left in peace, unless it has something new: for who looks often
     """
+    if holding.hold_back(run):
+        return False
     config = configuration.load(Path(run.facts["guard_config"]))
     books = _journals(run, config)
     try:
@@ -85,12 +91,13 @@ def tell(run: Run, server: Optional[IWebServer], deliver: bool = True, whatever_
             newest = max([event["n"] for event in events], default=0)
             if made is not None:
                 _write(books, made, run.id, newest, found.now)
-            _quietly(books[0].record_run, run.facts, events)
+            if run.recorded:
+                _quietly(books[0].record_run, run.facts, events)
         said = made is not None and bool(made.messages)
         kept = not said or books[-1].directory is not None
         new = said or not any(event["kind"] == "told" for event in events)
         if deliver and (new or whatever_waits):
-            tried = _deliver(books, config, outside)
+            tried = _deliver(books, config, outside, rest)
             kept = kept or not tried or any(one.ok for one in tried)
             if kept:
                 run.note("told", upto=newest)
@@ -101,6 +108,12 @@ def tell(run: Run, server: Optional[IWebServer], deliver: bool = True, whatever_
         for book in books:
             book.mark_business()
             book.close()
+
+
+def found_by(one: Pass, server: Optional[IWebServer], now: datetime) -> list[Finding]:
+    """What a pass comes to, whether or not it is news to anybody."""
+    events = one.events()
+    return findings.of(Account(one.facts, events, -1, now, _serving(one, server), _validities(one, events)))
 
 
 @dataclass(frozen=True)
@@ -203,7 +216,7 @@ def _deliver(books: list, config: Config, outside: Outside, rest: bool = False) 
     return outside.deliver(books, config, DELIVERY_DEADLINE_SECONDS, now=now, rest=rest)
 
 
-def _journals(run: Run, config: Config) -> list:
+def _journals(run: Union[Run, Pass], config: Config) -> list:
     """Every state database that opens, the durable one first; where none does, one in memory."""
     found = []
     bases = statedir.every_directory(config.state_dir)
@@ -224,13 +237,13 @@ def _journals(run: Run, config: Config) -> list:
     return found or [journals.Journal.in_memory()]
 
 
-def guard_error(run: Run, where: str, error: str) -> None:
+def guard_error(run: Union[Run, Pass], where: str, error: str) -> None:
     """A trouble of our own is recorded, once in a run."""
     if not any(event["kind"] == "guard-error" and event.get("error") == error for event in run.events()):
         run.note("guard-error", where=where, error=error)
 
 
-def _serving(run: Run, server: Optional[IWebServer]) -> Optional[bool]:
+def _serving(run: Union[Run, Pass], server: Optional[IWebServer]) -> Optional[bool]:
     if server is None:
         return None
     stopped = [event for event in run.events() if event["kind"] == "stopping"]
@@ -245,12 +258,12 @@ def _serving(run: Run, server: Optional[IWebServer]) -> Optional[bool]:
         return None
 
 
-def _validities(run: Run, events: Iterable[dict[str, Any]]) -> dict[str, Validity]:
+def _validities(run: Union[Run, Pass], events: Iterable[dict[str, Any]]) -> dict[str, Validity]:
     names = {event["lineage"] for event in events if isinstance(event.get("lineage"), str)}
     names.update(name for event in events if event["kind"] == "not-attempted" for name in event["lineages"])
     names.update(Path(str(event["path"])).stem for event in events
                  if event["kind"] == "lineage-broken" and event.get("path"))
-    if any(event["kind"] in ("died", "fatal") for event in events):  # whose renewal did that keep from being done?
+    if any(event["kind"] in ("died", "fatal", "stale", "no-timer", "command-failed") for event in events):  # whose renewal did that keep from being done?
         names.update(lineages.name_of(str(path)) for path in lineages.renewal_files(Path(run.facts["config_dir"])))
     found = {name: lineages.validity(Path(run.facts["config_dir"]), name) for name in names}
     return {name: when for name, when in found.items() if when is not None}

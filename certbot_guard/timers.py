@@ -53,6 +53,16 @@ def upcoming(now: datetime, deadline: float, ask: Optional[Ask] = None) -> list[
     return found
 
 
+def switched_off(ask: Optional[Ask] = None) -> list[str]:
+    """certbot's own timers that are installed and not active; none where systemd does not say."""
+    try:
+        shown = (ask or systemd)(["systemctl", "show", "--no-pager", "-p", "Id,ActiveState,LoadState", "--", *sorted(KNOWN)], 2.0)
+    except Exception:  # nobody can say
+        return []
+    return [timer["Id"] for timer in _blocks(shown) if timer.get("Id") in KNOWN
+            and timer.get("LoadState") in ("loaded", "masked") and timer.get("ActiveState") != "active"]
+
+
 def systemd(command: Sequence[str], seconds: float) -> str:
     """:data:`Ask` on this machine."""
     # systemctl shows times in our zone, and names of zones cannot be read back; systemd-analyze reads them in our zone.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from certbot_guard import sightings
 from certbot_guard.account import Account
 from certbot_guard.outages import moment_of, parsed
 from certbot_guard.phrases import duration, moment, sentence, span
@@ -175,4 +176,4 @@ def _renewed(found: Account) -> list[str]:
 
 
 BLOCKS: tuple[Callable[[Account], list[str]], ...] = (
-    _refusals, _death, _overdue, _reloads, _broken, _fatal, _hooks, _renewed)
+    sightings.blocks, _refusals, _death, _overdue, _reloads, _broken, _fatal, _hooks, _renewed)

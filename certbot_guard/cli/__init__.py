@@ -13,10 +13,15 @@ import click
 
 from certbot_guard import __version__
 from certbot_guard.cli.explain import explain
+from certbot_guard.cli.metrics import metrics
 from certbot_guard.cli.notify import notify_group
 from certbot_guard.cli.outbox import outbox
 from certbot_guard.cli.recover import recover
+from certbot_guard.cli.run import run
 from certbot_guard.cli.settings import check_settings
+from certbot_guard.cli.unit_failed import unit_failed
+from certbot_guard.cli.units import units
+from certbot_guard.cli.watch import watch
 from certbot_guard.errors import GuardError
 
 
@@ -33,9 +38,14 @@ def commands(context: click.Context, config_path: Path) -> None:
 
 commands.add_command(explain)
 commands.add_command(recover)
+commands.add_command(run)
 commands.add_command(check_settings)
 commands.add_command(notify_group)
 commands.add_command(outbox)
+commands.add_command(metrics)
+commands.add_command(units)
+commands.add_command(unit_failed)
+commands.add_command(watch)
 
 
 def main(arguments: Optional[list[str]] = None) -> None:

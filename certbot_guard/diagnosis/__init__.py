@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Optional
 
 from certbot_guard import text
-from certbot_guard.diagnosis import acme, certbots, challenges, host, network, timing, webserver
+from certbot_guard.diagnosis import acme, certbots, challenges, host, network, outside, timing, webserver
 from certbot_guard.diagnosis.case import RATE_LIMITS, STATUS_PAGE, Case, Cause, Fields, beginning, quoted
 
 __all__ = ["Diagnosis", "diagnose", "reference", "table"]
@@ -126,5 +126,5 @@ _UNKNOWN = Cause(
 
 # An event of the web server's is told apart by its kind; after that, what the CA said comes before what certbot says.
 _CAUSES: tuple[Cause, ...] = (
-    *webserver.CAUSES, *certbots.FIRST, *challenges.CAUSES, *acme.CAUSES, *network.CAUSES, *host.CAUSES,
+    *outside.CAUSES, *webserver.CAUSES, *certbots.FIRST, *challenges.CAUSES, *acme.CAUSES, *network.CAUSES, *host.CAUSES,
     *certbots.CAUSES)

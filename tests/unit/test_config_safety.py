@@ -57,7 +57,7 @@ def test_a_comment_may_follow_a_section_s_name(load):
     assert config.server.mode == "stop"
 
 
-@pytest.mark.parametrize("section", ["watch", "deploy", "heartbeat", "metrics"])
+@pytest.mark.parametrize("section", ["proxy", "fleet"])
 def test_a_section_of_a_later_version_is_a_problem_and_does_no_harm(load, section):
     config = load(f"[{section}]\nevery = 6h\nurl = https://example.com/\n[notify]\na = slack://a/b/c\n")
     assert f"line 1: unknown section [{section}]" in only(config)
@@ -296,3 +296,48 @@ def test_apprise_files_are_asked_as_well(load, apprise_file):
     (problem,) = configuration.check_urls(config)
     assert str(apprise_file) in str(problem)
     assert SECRET not in str(problem)
+
+
+# -- sections of what looks from outside -----------------------------------------------------------------------------
+
+
+def test_endpoints_are_read_as_they_are_written(load):
+    config = load("[watch]\nstale_after = 4d\nserved = no\nendpoints = mail.example.com:25 starttls=smtp, imap.example.com:993,\n"
+                  "  127.0.0.1:8443 name=example.com, [::1]:993\n")
+    assert config.problems == () and config.watch.stale_after_seconds == 4 * 86400 and config.watch.served == "no"
+    assert [(one.host, one.port, one.starttls, one.asked) for one in config.watch.endpoints] == [
+        ("mail.example.com", 25, "smtp", "mail.example.com"), ("imap.example.com", 993, "", "imap.example.com"),
+        ("127.0.0.1", 8443, "", "example.com"), ("::1", 993, "", "::1")]
+
+
+@pytest.mark.parametrize("value", ["hostonly.test", "example.com:0", "example.com:99999", "::1:993", "a:1 starttls=telnet", "a:1 tls=no",
+                                   "a:1 name=", "-a:1", "a b:1", "a:1 name=x name=y", "$(reboot):1", "[]:5", "a:1 name=<x>"])
+def test_an_endpoint_that_is_none_is_one_problem_and_is_not_quoted(load, value):
+    config = load(f"[watch]\nendpoints = {value}\n[notify]\na = json://127.0.0.1:9/\n")
+    assert "line 2: the value of 'endpoints' in [watch] is not usable; write HOST:PORT" in only(config)
+    assert value not in only(config) and config.server_usable and config.channels and config.watch.endpoints == ()
+
+
+def test_services_to_reload_and_their_commands(load):
+    config = load("[deploy]\nalso_reload = postfix dovecot@a.service\nhaproxy_command = haproxyctl reload\n")
+    assert config.problems == () and config.deploy.also_reload == ("postfix", "dovecot@a.service")
+    assert config.deploy.commands == (("haproxy", "haproxyctl reload"),)
+
+
+@pytest.mark.parametrize("line", ["also_reload = -x", "also_reload = a;b", "x_command = a && b", "_command = a", "$x_command = a",
+                                  "also_relaod = a"])
+def test_a_service_that_is_none_is_one_problem(load, line):
+    config = load(f"[deploy]\n{line}\n")
+    assert "line 2" in only(config) and config.deploy == configuration.DeployConfig()
+
+
+@pytest.mark.parametrize("url", ["hc.example/x", "ftp://hc.example/x", "https:///x", "https://a:b/x", "https://h/a b"])
+def test_a_heartbeat_that_is_no_url_is_one_problem_and_is_not_quoted(load, url):
+    config = load(f"[heartbeat]\nurl = {url}\n")
+    assert url not in only(config) and config.heartbeat_url is None
+
+
+def test_a_heartbeat_is_no_part_of_what_is_printed_of_the_settings(load):
+    config = load(f"[heartbeat]\nurl = https://hc.example/{SECRET}\n[metrics]\ntextfile = relative\n")
+    assert config.heartbeat_url == f"https://hc.example/{SECRET}" and SECRET not in repr(config)
+    assert "absolute path" in only(config)

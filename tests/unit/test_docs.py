@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_the_documentation_has_every_diagnosis() -> None:
     assert diagnosis.reference() in (DOCS / "diagnoses.md").read_text("utf-8"), (
-        "write it again: python -c 'from certbot_guard import diagnosis; print(diagnosis.reference())'")
+        "write it again: script/reference")
 
 
 def test_the_documentation_s_example_is_what_a_message_says() -> None:

@@ -523,3 +523,25 @@ def test_an_upgrade_that_is_cut_off_leaves_the_first_version_whole(tmp_path: Pat
             Journal.open(tmp_path)
     with closing(Journal.open(tmp_path)) as book:
         assert [one.message.id for one in book.waiting("mail")] == ["m1"]
+
+
+# -- what the watch remembers ----------------------------------------------------------------------------------------
+
+
+def test_what_is_noted_is_there_again_for_the_same_settings_alone(tmp_path: Path) -> None:
+    with closing(Journal.open(tmp_path, "/a/guard.ini")) as book, closing(Journal.open(tmp_path, "/b/guard.ini")) as other:
+        book.note({"guarded x": "1", "served": "then", "odd \udc80": "\udc80"})
+        book.note({"guarded x": None, "served": "now"})
+        assert book.noted()["served"] == "now" and "guarded x" not in book.noted() and len(book.noted()) == 2
+        assert other.noted() == {}
+
+
+def test_a_database_of_the_second_version_is_taken_over(tmp_path: Path) -> None:
+    with closing(Journal.open(tmp_path)) as book:
+        book.add(message("m1"), ["mail"], 3)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        database.executescript("DROP TABLE noted; PRAGMA user_version = 2;")
+    with closing(Journal.open(tmp_path)) as book:
+        assert book.damaged is None and book.channels_waiting() == ["mail"]
+        book.note({"a": "b"})
+        assert book.noted() == {"a": "b"}

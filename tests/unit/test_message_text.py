@@ -86,3 +86,10 @@ def test_a_list_says_how_many_are_not_shown() -> None:
 @pytest.mark.parametrize("value", [None, 3, ["a"], {"k": "<b>"}])
 def test_what_is_no_text_is_shown_all_the_same(value: object) -> None:
     assert acts_on_nothing(text.line(value))
+
+
+@pytest.mark.parametrize("value", ["INF", float("inf"), 10**400, None, "x", [1]])
+def test_a_length_of_time_that_is_none_is_an_unknown_time(value: object) -> None:
+    from certbot_guard.phrases import duration
+
+    assert duration(value) == "an unknown time"

@@ -1,0 +1,80 @@
+"""What looking at 500 virtual hosts over TLS takes, with a dead one among them, and beside one after the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Sequence
+
+from certbot_guard.servers.apache import ApacheServer, find_program
+from certbot_guard.watch import sites
+from certbot_guard.watch.tls import Place, look
+from tests.support.apache import PrivateApache
+from tests.support.authority import Authority
+from tests.support.listener import BadListener
+from tests.support.ports import free_port
+
+_DEADLINE_SECONDS = 120.0
+# VmHWM is the peak of a program alone: see benchmarks/telling.py.
+_LOOK = """
+import re, sys
+from pathlib import Path
+from certbot_guard.watch.tls import Place, look
+port, count = int(sys.argv[1]), int(sys.argv[2])
+assert all(one.chain for one in look([Place("127.0.0.1", port, f"n{n}.guard.test") for n in range(count)], 120.0))
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024)
+"""
+
+
+class Farm:
+    """One Apache with so many virtual hosts, each with a certificate of its own, and a port that accepts in silence."""
+
+    def __init__(self, hosts: int) -> None:
+        self._apache = PrivateApache()
+        authority, key = Authority(), Authority().issue(["key"])[1]
+        key_file = self._apache.key.with_name("farm.key")
+        key_file.write_bytes(key)
+        for number in range(hosts):
+            certificate = self._apache.root / "tls" / f"n{number}.pem"
+            certificate.write_bytes(authority.issue([f"n{number}.guard.test"], key=key)[0] + authority.certificate)
+            self._apache.add_vhost(f"n{number}.guard.test", certificate=certificate, key=key_file)
+        self._apache.start()
+        program = find_program(self._apache.environment)
+        assert program is not None
+        self._server = ApacheServer(program, self._apache.environment)
+        self.places = list(sites.of_server(self._server, []).places)
+        self._dead_port = free_port()
+        self._dead = BadListener(self._dead_port)
+
+    def found(self) -> float:
+        """Seconds until Apache has said which places there are."""
+        began = time.perf_counter()
+        assert sites.of_server(self._server, []).places
+        return time.perf_counter() - began
+
+    def looked(self, places: Sequence[Place], parallel: int = 32) -> float:
+        began = time.perf_counter()
+        shown = look(places, _DEADLINE_SECONDS, parallel)
+        assert all(one.chain for one in shown if one.place.port != self._dead_port)
+        return time.perf_counter() - began
+
+    def with_a_dead_one(self) -> list[Place]:
+        middle = len(self.places) // 2
+        return [*self.places[:middle], Place("127.0.0.1", self._dead_port, "dead.guard.test"), *self.places[middle:]]
+
+    def peak(self, count: int) -> float:
+        """Megabytes of a process that looks at so many."""
+        words = [sys.executable, "-c", _LOOK, str(self.places[0].port), str(count)]
+        return float(subprocess.run(words, capture_output=True, text=True, check=True,
+                                    cwd=Path(__file__).resolve().parent.parent).stdout)
+
+    def close(self) -> None:
+        self._dead.close()
+        self._apache.close()
+
+
+def farm(hosts: int) -> closing[Farm]:
+    return closing(Farm(hosts))

@@ -1,0 +1,108 @@
+"""``certbot-guard units``: the systemd units, or the cron.d file, that start us when certbot does not."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Optional
+
+import click
+
+from certbot_guard import config as configuration
+from certbot_guard import launch
+from certbot_guard.cli.shared import refuse_who_may_not_read
+from certbot_guard.units import files, managing, planning
+
+_FOR = click.option("--for", "target", type=click.Choice(["systemd", "cron"]), default=None,
+                    help="For systemd or for cron; without this, for what runs here.")
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group("units", short_help="Set up the watch, the boot unit, and what tells when certbot's unit fails.")
+def units() -> None:
+    """The systemd units that look after certificates every hour, finish at boot what a power cut left, and tell when
+    certbot's own unit fails; where there is no systemd, a cron.d file."""
+
+
+@units.command("show", short_help="Show what install would write.")
+@_FOR
+@click.pass_obj
+def show(config_path: Path, target: Optional[str]) -> None:
+    """Show what install would write, and how that differs from what is there. Changes nothing."""
+    _, changes, todo = _plan(config_path, target or _here())
+    click.echo("\n".join(changes + todo) or "Everything is there as it should be.")
+
+
+@units.command("install", short_help="Write the units and start them, after a look at them.")
+@_FOR
+@_YES
+@click.pass_obj
+def install(config_path: Path, target: Optional[str], yes: bool) -> None:
+    """Write the units, enable the boot unit and start the timer; shown and asked first. Doing it again changes nothing.
+
+    Run it again when certbot-guard moved to another Python, when certbot came from another package, and when [state] or
+    [metrics] were changed.
+    """
+    target, places = target or _here(), planning.Places()
+    wanted, changes, todo = _plan(config_path, target)
+    managing.refuse_unless_root("install", [places.systemd if target == "systemd" else places.cron_d])
+    if not changes and not todo:
+        click.echo("Everything is there as it should be; nothing was changed.")
+        return
+    click.echo("\n".join(changes + todo))
+    if not yes:
+        click.confirm("Do this?", abort=True)
+    files.write(wanted)
+    files.remove(_of_before(wanted, target, places))
+    if target == "systemd":
+        managing.reload_and_enable()
+    click.echo("Done.")
+
+
+@units.command("remove", short_help="Stop, disable and delete all of it.")
+@_YES
+@click.pass_obj
+def remove(config_path: Path, yes: bool) -> None:
+    """Stop, disable and delete everything that install has written, for systemd and for cron. certbot's units stay."""
+    places = planning.Places()
+    found = planning.there(places)
+    if not found:
+        click.echo("Nothing of certbot-guard's is there; nothing was changed.")
+        return
+    for path in found:
+        files.read_ours(path)
+    managing.refuse_unless_root("remove", [path.parent for path in found])
+    click.echo("\n".join(f"to be removed: {path}" for path in found))
+    if not yes:
+        click.confirm("Do this?", abort=True)
+    if launch.under_systemd():
+        managing.disable(places)
+    files.remove(found)
+    if launch.under_systemd():
+        managing.forget(places)
+    click.echo("Done.")
+
+
+def _here() -> str:
+    return "systemd" if launch.under_systemd() else "cron"
+
+
+def _plan(config_path: Path, target: str) -> tuple[list[files.File], list[str], list[str]]:
+    """The files that should be there, how that differs from what is there, and what systemd is to be told."""
+    refuse_who_may_not_read(config_path)
+    settings, places = configuration.load(config_path), planning.Places()
+    if target == "systemd":
+        wanted = planning.for_systemd(settings, places)
+    else:
+        wanted = planning.for_cron(settings, places, random.SystemRandom().randrange(60))
+    changes = [line for file in wanted for line in files.difference(file.path, file.content)]
+    changes += [f"changed: {file.path}: mode and owner" for file in wanted
+                if not files.difference(file.path, file.content) and not file.is_there]
+    changes += [line for path in _of_before(wanted, target, places) for line in files.difference(path, None)]
+    return wanted, changes, managing.not_enabled() if target == "systemd" and launch.under_systemd() else []
+
+
+def _of_before(wanted: list[files.File], target: str, places: planning.Places) -> list[Path]:
+    """Drop-ins of services that have gone since; and a cron.d file where systemd does its work now."""
+    superfluous = set(planning.there(places)) - {file.path for file in wanted}
+    return sorted(path for path in superfluous if target == "systemd")

@@ -1,0 +1,1 @@
+"""One look from outside at what no run of certbot sees: certificates, renewal configurations, services, the timer."""

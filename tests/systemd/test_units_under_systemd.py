@@ -1,0 +1,29 @@
+"""Our units under a real systemd. Each test of :mod:`tests.systemd.inside_units` runs in a box of its own session."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.systemd.test_under_systemd import BOX, CHECKOUT, box
+
+__all__ = ["box"]
+
+
+def _inside() -> list[str]:
+    text = (Path(__file__).parent / "inside_units.py").read_text("utf-8")
+    return [line[len("def "):line.index("(")] for line in text.splitlines() if line.startswith("def test_")]
+
+
+@pytest.mark.systemd
+@pytest.mark.parametrize("name", _inside())
+def test_in_the_box(box: Path, name: str) -> None:
+    words = [str(BOX), "run", str(box), "env", "-C", str(CHECKOUT), "PYTHONDONTWRITEBYTECODE=1",
+             "TMPDIR=/srv",  # the units have a /tmp of their own
+             sys.executable, "-m",
+             "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", f"tests/systemd/inside_units.py::{name}"]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout[-12000:]
