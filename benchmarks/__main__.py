@@ -12,10 +12,13 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Callable
 
-from benchmarks import telling, watch_tls
+from benchmarks import metrics, telling, watch_tls, watching
 from tests.support.context import Context, World
 
 # certbot with every plugin, or as if the guard were not installed: the same interpreter, the same start.
@@ -145,7 +148,34 @@ def broken_channels(runs: int) -> str:
                *paired(lambda: telling.reached(8, True), lambda: telling.reached(1, False), runs))
 
 
-def watching(runs: int, hosts: int = 500) -> None:
+def whole_watch(runs: int, lineages: int = 1000, hosts: int = 500) -> None:
+    """Time and memory, from the same pairs of processes."""
+    with watching.machine(lineages, hosts) as many, watching.machine(1, 1) as one:
+        peaks: dict[watching.Machine, list[float]] = {many: [], one: []}
+
+        def measured(machine: watching.Machine) -> Callable[[], float]:
+            def run() -> float:
+                seconds, megabytes = machine.watched()
+                peaks[machine].append(megabytes)
+                return seconds
+            return run
+
+        seconds = paired(measured(many), measured(one), runs)
+        what = f"`certbot-guard watch`, {lineages:,} lineages, {hosts} virtual hosts"
+        print(row(f"{what} (beside: one of each)", *seconds))
+        print(row(f"peak memory of that process, {what} (beside: one of each)", peaks[many][1:], peaks[one][1:], "MB"),
+              flush=True)
+
+
+def counting(runs: int, lineages: int = 1000, history: int = 800) -> str:
+    with ExitStack() as held:
+        directories = [Path(held.enter_context(tempfile.TemporaryDirectory())) for _ in range(2)]
+        many, none = metrics.prepared(directories[0], lineages, history), metrics.prepared(directories[1], 0, 0)
+        return row(f"`certbot-guard metrics --textfile`, {lineages:,} lineages, {history} runs in the history (beside: "
+                   "none of either)", *paired(lambda: metrics.seconds(many), lambda: metrics.seconds(none), runs))
+
+
+def watching_tls(runs: int, hosts: int = 500) -> None:
     many = f"watch looks at {hosts} virtual hosts over TLS"
     with watch_tls.farm(hosts) as made:
         with_dead = made.with_a_dead_one()
@@ -183,15 +213,19 @@ def renewals(runs: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted pairs of each (default: 5)")
-    parser.add_argument("--only", choices=("renewals", "telling", "watching"),
+    parser.add_argument("--only", choices=("renewals", "watch", "tls", "metrics", "telling"),
                         help="a part of them (default: all)")
     options = parser.parse_args()
     runs = options.runs
     print("| what | with certbot-guard | beside it | ratio, pair by pair (least to most) | pairs |\n|---|---|---|---|---|")
     if options.only in (None, "renewals"):
         renewals(runs)
-    if options.only in (None, "watching"):
-        watching(runs)
+    if options.only in (None, "watch"):
+        whole_watch(runs)
+    if options.only in (None, "tls"):
+        watching_tls(runs)
+    if options.only in (None, "metrics"):
+        print(counting(runs), flush=True)
     if options.only in (None, "telling"):
         print(*many_failures(runs, 1000), sep="\n", flush=True)
         print(broken_channels(runs), flush=True)

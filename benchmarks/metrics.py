@@ -1,14 +1,8 @@
-"""What counting costs: ``certbot-guard metrics --textfile`` with many lineages and a long history.
-
-``python -m benchmarks.metrics``. Beside it the same without any lineage or run: what starting the program costs.
-"""
+"""What counting costs: ``certbot-guard metrics --textfile`` with many lineages and a long history."""
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import subprocess
-import tempfile
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -63,27 +57,8 @@ def prepared(directory: Path, lineages: int, runs: int) -> Path:
     return settings
 
 
-def seconds(settings: Path, repeat: int) -> float:
-    taken = []
-    for _ in range(repeat):
-        began = time.perf_counter()
-        subprocess.run([str(program("certbot-guard")), "--config", str(settings), "metrics", "--textfile",
-                        str(settings.parent / "guard.prom")], check=True, cwd="/", stdin=subprocess.DEVNULL)
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lineages", type=int, default=1000)
-    parser.add_argument("--runs", type=int, default=800, help="400 days, twice a day")
-    parser.add_argument("--repeat", type=int, default=5)
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-        many = seconds(prepared(Path(one), chosen.lineages, chosen.runs), chosen.repeat)
-        none = seconds(prepared(Path(two), 0, 0), chosen.repeat)
-    print(f"{chosen.lineages} lineages, {chosen.runs} runs: {many:.2f} s; none: {none:.2f} s")
-
-
-if __name__ == "__main__":
-    main()
+def seconds(settings: Path) -> float:
+    began = time.perf_counter()
+    subprocess.run([str(program("certbot-guard")), "--config", str(settings), "metrics", "--textfile",
+                    str(settings.parent / "guard.prom")], check=True, cwd="/", stdin=subprocess.DEVNULL)
+    return time.perf_counter() - began

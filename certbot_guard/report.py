@@ -35,7 +35,8 @@ def body(found: Account, identity: str, log_tail: tuple[str, ...] = ()) -> list[
     """Every line of the body, the first one saying whether the site is up."""
     failures, own, words = _failures(found), _own_troubles(found), found.next_attempt.words
     # One for the whole message: the next run is for all of them.
-    attempt = [f"Next attempt: {line(words, 200)}."] if words and found.news and not found.is_recovery else []
+    attempt = _retried(found) + (
+        [f"Next attempt: {line(words, 200)}."] if words and found.news and not found.is_recovery else [])
     nothing_else = {event["kind"] for event in found.news} <= {"guard-error", "config-problem"}
     blocks = [_status(found), own if nothing_else else [], _recovered(found), failures + (attempt if failures else []),
               _errors(found), *map(lambda make: make(found), BLOCKS), [] if failures else attempt, _still(found),
@@ -126,6 +127,12 @@ def _still(found: Account) -> list[str]:
         more = [standing.name for standing in found.still[GROUPS * 2:]]
         said.append(f"and {len(more)} more: {listed(more, 20)}")
     return said
+
+
+def _retried(found: Account) -> list[str]:
+    """That this was not the first attempt: ``certbot-guard run --retry-for`` kept the news of the others back."""
+    return [f"It was tried {int(event['attempts'])} times within {duration(event.get('seconds'))}, each time in vain."
+            for event in found.all("retried")[-1:] if isinstance(event.get("attempts"), int)]
 
 
 def _failures(found: Account) -> list[str]:

@@ -13,7 +13,7 @@ from certbot_guard import stakes
 from certbot_guard.account import Account
 from certbot_guard.outages import parsed
 from certbot_guard.phrases import moment, sentence, span
-from certbot_guard.reasoning import advice, masked, meaning, names_of, quoted, seconds_since, why
+from certbot_guard.reasoning import advice, masked, meaning, names_of, seconds_since, why
 from certbot_guard.text import line, listed
 
 OF_A_LINEAGE = frozenset({"not-renewed", "revoked", "lost-guard", "plugin-missing", "key-mismatch"})
@@ -140,7 +140,7 @@ def _paragraph(found: Account, events: list[dict[str, Any]]) -> list[str]:
         said += [f"  {name(event)}: {line(event.get('words'), 160)}" for event in events[:_SHOWN_LIMIT]]
         said += [f"  and {len(events) - _SHOWN_LIMIT} more places"] if len(events) > _SHOWN_LIMIT else []
     if kind == "command-failed":
-        said += quoted(masked(first.get("output")), 600, _OUTPUT_LINES) + _tried(first)
+        said += _end_of(first.get("output")) + _tried(first)
     said += _stakes(found, first, affected)
     return said + advice(found, diagnosis, affected)
 
@@ -176,6 +176,12 @@ def _until(found: Account, end: Optional[datetime]) -> list[str]:
     left = -seconds_since(found, end)
     return [f"It means: the old certificate {'EXPIRED' if left <= 0 else 'expires'} on {moment(end)}"
             + ("; browsers refuse the site." if left <= 0 else f", in {span(left)}; visitors notice nothing until then.")]
+
+
+def _end_of(output: Any) -> list[str]:
+    """The last lines: what a program says last is, as a rule, why it ended."""
+    printed = [part for part in masked(output).splitlines() if part.strip()]
+    return [f"  | {line(part, 200)}" for part in printed[-_OUTPUT_LINES:]]
 
 
 def _tried(event: dict[str, Any]) -> list[str]:

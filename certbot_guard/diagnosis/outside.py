@@ -72,7 +72,7 @@ CAUSES = (
           "crontab that renews was found", "host", False, "Enable certbot's timer (systemctl enable --now certbot.timer), "
           "or run: certbot-guard units install", "", (), {}),
     Cause("certbot-not-scheduled", _kind("no-timer"), "Nothing on this host starts certbot: {off} is there and switched "
-          "off", "host", False, "systemctl enable --now {off}", "", (), {"off": "certbot.timer"}),
+          "off", "host", False, "Switch it on again: systemctl enable --now {off}", "", (), {"off": "certbot.timer"}),
     # -- lineages
     Cause("lineage-expired", _kind("not-renewed", expired=True), "The certificate has expired, and nothing was heard of an "
           "attempt to renew it", "certbot", False, "Run by hand and read what it says: " + _AGAIN, "", (), _OF_A_LINEAGE),
@@ -100,7 +100,7 @@ CAUSES = (
           {**_OF_A_LINEAGE, "directory": "/etc/letsencrypt/live/example.com"}),
     # -- what services show
     Cause("server-down", _kind("server-down"), "It does not serve, and no run of certbot's has it stopped: {reason}",
-          "web server", None, "systemctl status, apachectl configtest and its ErrorLog say why.", "", (),
+          "web server", None, "See why: systemctl status, apachectl configtest, its ErrorLog. Then start it.", "", (),
           {"reason": "it was seen serving before"}),
     Cause("served-expired", _kind("shown", what="served-expired"), "Visitors get a certificate that has expired: {words}",
           "web server", False, "If the certificate on the disk is newer, reload the service; else: " + _AGAIN, "", (),

@@ -28,6 +28,7 @@ from certbot_guard.watch import attempts, files
 
 _HISTORY = 200
 _LOCK = "watch.lock"
+WATCHED, SERVING = "watched", "serving"  # what the metrics read of a pass
 _SERVED = "served"
 _SINCE = "watched-since"
 _GUARDED = "guarded "
@@ -113,17 +114,20 @@ def _watch(config: Config, eyes: Eyes, recover: bool) -> Outcome:
         noted, history = (book.noted(), book.history(_HISTORY)) if book is not None else ({}, [])
         changes: dict[str, Optional[str]] = {} if _SINCE in noted else {_SINCE: eyes.now().isoformat()}
         for number, config_dir in enumerate(config_dirs(config, history)):
-            one = Pass("watch", config, config_dir, now=eyes.now(), server_name=server.name if server is not None else "")
+            one = Pass("watch", config, config_dir, now=eyes.now())
             look = _Look(one, config, _memory(book), {**noted, **changes}, _of_directory(history, config, config_dir), eyes)
             look.at_files(changes)
             look.at_attempts()
             known = server if number == 0 and look.at_server(server, changes) else None
+            one.facts["server_name"] = known.name if known is not None else ""
             if number == 0:
                 look.at_services(server)
                 outcome.serving = look.serving
             one.tell(known, rest=True, outside=eyes.outside)
             outcome.found += look.findings(known)
         if book is not None:
+            changes[WATCHED] = eyes.now().isoformat()
+            changes[SERVING] = None if outcome.serving is None else str(int(outcome.serving))
             _quietly(outcome, lambda: book.note(changes))
             outcome.standing = list(_memory(book).standing.values())
     telling.deliver_waiting(bases, eyes.outside, rest=True)

@@ -295,3 +295,55 @@ def test_the_cage_is_as_tight_as_its_documentation_says(context: Context, certbo
         assert level is not None, shown
         row = re.search(rf"\| `{re.escape(unit.replace('@certbot.service', '@'))}` \| (\S+) \|", documented)
         assert row is not None and float(level[1]) <= float(row[1]) + 0.3, (unit, level[1])
+
+
+@pytest.fixture
+def timer(certbots: Path) -> Iterator[None]:
+    path = Path("/usr/lib/systemd/system/certbot.timer")
+    path.write_text("[Unit]\nDescription=Certbot\n[Timer]\nOnCalendar=*-*-* 00,12:00:00\n[Install]\nWantedBy=timers.target\n")
+    systemctl("daemon-reload")
+    systemctl("enable", "--now", "certbot.timer")
+    yield
+    systemctl("disable", "--now", "certbot.timer", check=False)
+    path.unlink()
+    systemctl("daemon-reload")
+
+
+def test_a_timer_that_was_switched_off_is_told_by_the_watch_in_its_cage(site: Context, certbots: Path, timer: None) -> None:
+    site.guard_ini(more=f"[certbot]\nconfig_dir = {site.home.config}\nlogs_dir = {site.home.logs}\n")
+    site.obtain("fresh.guard.test", days_left=80, vhost="")
+    for name in [path.stem for path in (site.home.config / "renewal").glob("*.conf") if "fresh" not in path.name]:
+        (site.home.config / "renewal" / f"{name}.conf").unlink()
+    site.certbot("renew", "--no-random-sleep-on-renew", check=True)
+    installed(site)
+    systemctl("start", WATCH)
+    site.mailbox.stays_at(0, seconds=0.3)
+    systemctl("disable", "--now", "certbot.timer")
+    systemctl("start", WATCH, check=False)
+    mail, = site.mailbox.stays_at(1, seconds=0.3)
+    assert "certbot is not scheduled" in mail.subject, said(WATCH)
+    assert "systemctl enable --now certbot.timer" in mail.text, mail.text
+    systemctl("start", WATCH, check=False)
+    site.mailbox.stays_at(1, seconds=0.3)
+    systemctl("enable", "--now", "certbot.timer")
+    systemctl("start", WATCH)
+    assert "It is scheduled again." in site.mailbox.stays_at(2, seconds=0.3)[1].text
+
+
+def test_other_units_are_reloaded_after_a_deployment(site: Context, certbots: Path) -> None:
+    notes = site.directory / "notes"
+    unit = Path("/run/systemd/system/other-daemon.service")
+    unit.write_text(f"[Service]\nExecStart=/bin/sleep infinity\nExecReload=/bin/sh -c 'echo reloaded >> {notes}'\n")
+    systemctl("daemon-reload")
+    systemctl("start", "other-daemon.service")
+    guarded(site)
+    site.guard_ini(server="control = auto", more="[deploy]\nalso_reload = other-daemon no-such-daemon\n")
+    assert site.renew().returncode == 0
+    site.wait_settled()
+    systemctl("stop", "other-daemon.service")
+    unit.unlink()
+    systemctl("daemon-reload")
+    healthy(site)
+    assert notes.read_text() == "reloaded\n"
+    mail, = site.mailbox.stays_at(1, seconds=0.3)
+    assert "no-such-daemon not reloaded" in mail.subject and "other-daemon not" not in mail.text

@@ -331,6 +331,12 @@ def test_the_titles_of_many_replaced_messages_do_not_push_the_news_down() -> Non
     assert "the 29th title" in body and "the 19th title" not in body and "and 20 older ones" in body
 
 
+def test_a_failure_that_was_tried_again_says_how_often() -> None:
+    body = compose(LINEAGE, FAILED, ("retried", {"attempts": 7, "seconds": 21_000.0})).body
+    assert "It was tried 7 times within 5 h 50 min, each time in vain." in body
+    assert "It was tried" not in compose(LINEAGE, FAILED).body
+
+
 def test_the_page_that_lifts_a_pause_is_named_whole() -> None:
     link = "https://portal.letsencrypt.org/sfe/v1/unpause?jwt=" + "aB3" * 120
     paused = {"type": "urn:ietf:params:acme:error:rateLimited", "detail": f"Your account is paused. Please visit {link} ."}

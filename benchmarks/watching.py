@@ -1,0 +1,90 @@
+"""What a whole ``certbot-guard watch`` takes: many lineages on the disk, many virtual hosts of a real Apache."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from tests.support.apache import PrivateApache
+from tests.support.authority import Authority
+
+# VmHWM is the peak of a program alone: see benchmarks/telling.py. What sends a message would be another process; none is
+# sent here.
+_WATCH = """
+import re, sys
+from pathlib import Path
+from certbot_guard.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024)
+"""
+_LIVE = ("cert", "privkey", "chain", "fullchain")
+
+
+class Machine:
+    """certbot's files of so many lineages, and an Apache that serves the first of them; all of it as it should be."""
+
+    def __init__(self, lineages: int, hosts: int) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="guard-bench-")
+        self._apache = PrivateApache()
+        self._base = Path(self._directory.name) / "letsencrypt"
+        (self._base / "renewal").mkdir(parents=True)
+        authority = Authority()
+        key = authority.issue(["key"])[1]
+        for number in range(lineages):
+            live = self._lineage(f"n{number}.guard.test", authority, key)
+            if number < hosts:
+                self._apache.add_vhost(live.name, certificate=live / "fullchain.pem", key=live / "privkey.pem")
+        logs = Path(self._directory.name) / "logs"
+        logs.mkdir()
+        now = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+        (logs / "letsencrypt.log").write_text(
+            f"{now},100:DEBUG:certbot._internal.main:certbot version: 5.8.0\n"
+            f"{now},101:DEBUG:certbot._internal.main:Arguments: ['--config-dir', '{self._base}']\n"
+            f"{now},200:DEBUG:certbot._internal.renewal:no renewal failures\n")
+        self._settings = self._base / "guard.ini"
+        self._settings.write_text(
+            f"[server]\ncontrol = {self._apache.program}\n[state]\ndir = {self._directory.name}/state\n"
+            f"[certbot]\nconfig_dir = {self._base}\nlogs_dir = {logs}\n")
+        self._settings.chmod(0o600)
+        self._apache.start()
+
+    def _lineage(self, name: str, authority: Authority, key: bytes) -> Path:
+        """As certbot leaves one: live/ is links into archive/."""
+        live, archive = self._base / "live" / name, self._base / "archive" / name
+        live.mkdir(parents=True)
+        archive.mkdir(parents=True)
+        certificate, chain = authority.issue([name, f"www.{name}"], 80, key=key)[0], authority.certificate
+        for kind, content in zip(_LIVE, (certificate, key, chain, certificate + chain)):
+            (archive / f"{kind}1.pem").write_bytes(content)
+            (live / f"{kind}.pem").symlink_to(f"../../archive/{name}/{kind}1.pem")
+        (self._base / "renewal" / f"{name}.conf").write_text(
+            "version = 5.8.0\n" + "".join(f"{kind} = {live}/{kind}.pem\n" for kind in _LIVE)
+            + "[renewalparams]\nauthenticator = standalone\ninstaller = guard\n")
+        return live
+
+    def watched(self) -> tuple[float, float]:
+        """Seconds and peak MB of one pass that finds nothing wrong."""
+        words = [sys.executable, "-c", _WATCH, "--config", str(self._settings), "watch"]
+        began = time.perf_counter()
+        said = subprocess.run(words, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              env={**os.environ, **self._apache.environment},
+                              cwd=Path(__file__).resolve().parent.parent).stdout.splitlines()
+        seconds = time.perf_counter() - began
+        assert said[0] == "Nothing is wrong.", said
+        return seconds, float(said[-1])
+
+    def close(self) -> None:
+        self._apache.close()
+        self._directory.cleanup()
+
+
+def machine(lineages: int, hosts: int) -> closing[Machine]:
+    return closing(Machine(lineages, hosts))
