@@ -116,7 +116,8 @@ def headlines(found: Account) -> list[str]:
 
 def lineages(found: Account) -> list[str]:
     """Those whose certificates are at stake here."""
-    return [str(event["lineage"]) for event in found.new(*_EXPIRY) if event.get("lineage")]
+    of_all = found.alive() if found.new("stale", "no-timer", "command-failed") else []
+    return [str(event["lineage"]) for event in found.new(*_EXPIRY) if event.get("lineage")] + of_all
 
 
 def _grouped(found: Account) -> list[list[dict[str, Any]]]:

@@ -8,7 +8,6 @@ from typing import Optional
 import click
 
 from certbot_guard import config as configuration
-from certbot_guard import metrics as numbers
 from certbot_guard import statedir
 from certbot_guard.cli.shared import refuse_who_may_not_read
 
@@ -23,6 +22,8 @@ def metrics(config_path: Path, textfile: Optional[Path]) -> None:
 
     Exit code 1: there is none, and why.
     """
+    from certbot_guard import metrics as numbers  # of no use to the other commands, which Apache may wait for
+
     refuse_who_may_not_read(config_path)
     settings = configuration.load(config_path)
     bases = statedir.every_directory(settings.state_dir)

@@ -6,7 +6,8 @@ import re
 from typing import Callable, Optional
 
 from certbot_guard.diagnosis.case import Case, Cause, Fields, beginning, quoted
-from certbot_guard.text import line, listed
+from certbot_guard.phrases import duration
+from certbot_guard.text import listed
 
 _AGAIN = "certbot renew --cert-name {lineage}"
 
@@ -38,7 +39,7 @@ def _command(reason: str = "", *codes: int) -> Callable[[Case], Optional[Fields]
         shown = " ".join(str(word) for word in words) if isinstance(words, (list, tuple)) else str(words or "")
         unit = str(case.event.get("unit") or "")
         return {"what": unit or quoted(shown, 120), "code": str(case.event.get("code")), "signal": str(
-            case.event.get("signal") or "a signal"), "took": line(case.event.get("seconds"), 20).partition(".")[0]}
+            case.event.get("signal") or "a signal"), "took": duration(case.event.get("seconds"))}
 
     return seen
 
@@ -56,9 +57,9 @@ def _said(pattern: str) -> Callable[[Case], Optional[Fields]]:
 
 
 _OF_A_LINEAGE = {"lineage": "example.com"}
-_OF_A_COMMAND = {"what": '"certbot renew"', "code": "1", "signal": "SIGKILL", "took": "40"}
+_OF_A_COMMAND = {"what": '"certbot renew"', "code": "1", "signal": "SIGKILL", "took": "1 h"}
 _OF_A_SERVICE = {**_OF_A_LINEAGE, "place": "192.0.2.7:443 (example.com)", "words": "nobody answers"}
-_SEE_LOG = "Read the end of its output below and certbot's log"
+_SEE_LOG = "Read the end of its output and certbot's log"
 
 CAUSES = (
     # -- certbot itself
@@ -133,7 +134,7 @@ CAUSES = (
     Cause("command-out-of-memory", _command("memory"), "{what} was killed since there was no memory left", "host", None,
           "See what took the memory (journalctl -k), make room or raise the unit's limit, then run it again.", "", (),
           _OF_A_COMMAND),
-    Cause("command-timeout", _command("timeout"), "{what} did not end in {took} seconds and was stopped", "host", None,
+    Cause("command-timeout", _command("timeout"), "{what} did not end in {took} and was stopped", "host", None,
           "See what it waited for: " + _SEE_LOG[:1].lower() + _SEE_LOG[1:] + ".", "", (), _OF_A_COMMAND),
     Cause("command-killed", _command("signal"), "{what} was killed by {signal}", "host", None,
           "If nobody did that on purpose, journalctl -k and the unit's limits say why.", "", ("signal",), _OF_A_COMMAND),
