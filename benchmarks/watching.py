@@ -14,8 +14,7 @@ from pathlib import Path
 from tests.support.apache import PrivateApache
 from tests.support.authority import Authority
 
-# VmHWM is the peak of a program alone: see benchmarks/telling.py. What sends a message would be another process; none is
-# sent here.
+# VmHWM is the peak of a program alone: see benchmarks/telling.py. What sends messages would be another process.
 _WATCH = """
 import re, sys
 from pathlib import Path

@@ -168,6 +168,8 @@ class Account:
     @property
     def server_recovered(self) -> bool:
         """It was told that the server would not start, or is left down; it serves now."""
+        if self.from_outside and self.serving is None:
+            return False  # it was taken out of use
         return any(one.standing.subject.startswith("server") for one in self.recovered)
 
     @property

@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from certbot_guard.config import Config, DeployConfig
 from certbot_guard.errors import ServerError
@@ -68,11 +66,7 @@ def _reload(command: list[str], execute_: Execute) -> tuple[str, str]:
 def _look_at_endpoints(run: Run, config: Config) -> None:
     from certbot_guard.watch import services
 
-    def note(kind: str, **fields: Any) -> None:
-        if fields.get("what") in ("served-old", "served-expired"):  # the rest was so before, and is the watch's
-            run.note(kind, **fields)
-
     try:
-        services.look_at_endpoints(config, Path(str(run.facts["config_dir"])), note, utc_now(), timedelta(seconds=10))
+        services.look_at_endpoints(config, Path(str(run.facts["config_dir"])), run.note, utc_now())
     except Exception as error:
         run.note("guard-error", where="endpoints", error=f"{type(error).__name__}: {error}")

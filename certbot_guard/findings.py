@@ -24,6 +24,8 @@ _OF_A_DEPLOYMENT = frozenset({"reload-refused", "reload-failed", "not-served"})
 _REFUSED = frozenset({"refused", "left-running", "reload-refused"})
 _OUTAGE = frozenset({"start-failed", "left-down", "overdue", "stop-failed"})
 _WORDS_LIMIT = 300
+# What these could not do, or have seen, is so until they can; what somebody asked for once is over with that.
+_ALL_LINEAGES = ("renew", "", "watch")
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _of_event(found: Account, event: dict[str, Any]) -> list[Finding]:
         severity = found.severity_of_all()
         return [other(subject_of_certbot(facts), "certbot",
                       {"failure"} | ({"expiry"} if severity == "critical" else set()), severity,
-                      stands=facts.get("verb", "renew") in ("renew", "")),
+                      stands=facts.get("verb", "renew") in _ALL_LINEAGES),
                 *[of_lineage(name) for name in found.unfinished() if kind != "fatal" or not found.new("died")]]
     if kind in _OF_A_DEPLOYMENT:
         return [other(subject_of_deployment(facts, lineage or ""), lineage or "",
@@ -172,7 +174,7 @@ def _sighted(found: Account, event: dict[str, Any], key: str, lineage: Optional[
 def _stands(found: Account, event: dict[str, Any], lineage: str) -> bool:
     """Not what was renewed all the same, nor a certificate that somebody asked for once and did not get."""
     later = found.last_deployed.get(lineage, -1) > event["n"]
-    return not later and (found.facts.get("verb", "renew") in ("renew", "") or found.validity(lineage) is not None)
+    return not later and (found.facts.get("verb", "renew") in _ALL_LINEAGES or found.validity(lineage) is not None)
 
 
 def _of_our_own(event: dict[str, Any]) -> str:

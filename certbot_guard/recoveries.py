@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Callable, Optional
 
-from certbot_guard import findings
+from certbot_guard import findings, sightings
 from certbot_guard.account import Account
 from certbot_guard.outages import parsed
 from certbot_guard.stakes import Validity
@@ -23,9 +23,11 @@ def of(found: Account, memory: Memory, look: Look) -> list[Recovered]:
     """
     # What this run has told already is wrong as well.
     still_wrong = {finding.subject for finding in findings.of(found.from_its_start()) if finding.stands}
+    # A look from outside names what it has looked at and found well; what it could not look at is neither.
+    seen = {str(event.get("subject")): str(event.get("how")) for event in found.all("seen-well")}
     over = []
     for subject, standing in memory.standing.items():
-        how = "" if subject in still_wrong else _how(found, standing, look)
+        how = "" if subject in still_wrong else _how(found, standing, look, seen)
         if how:
             over.append(Recovered(standing, how))
     server = findings.subject_of_server(found.facts)
@@ -38,14 +40,14 @@ def of(found: Account, memory: Memory, look: Look) -> list[Recovered]:
 _SERVES = "It serves again."
 
 
-def _how(found: Account, standing: Standing, look: Look) -> str:
+def _how(found: Account, standing: Standing, look: Look, seen: dict[str, str]) -> str:
     """Why this is well again, as a sentence; empty where nothing shows that it is."""
     facts, subject, lineage = found.facts, standing.subject, standing.lineage
-    if subject == findings.subject_of_server(facts):
+    if subject == findings.subject_of_server(facts) and subject not in seen:
         return _SERVES if found.serving else ""
-    seen = _seen(found, standing, look)
-    if seen is not None:
-        return seen
+    from_outside = _seen(found, standing, seen)
+    if from_outside is not None:
+        return from_outside
     if lineage is None and _began_before(found, standing):
         return ""  # another certbot, which was at work when this one went wrong, shows nothing by ending well
     if subject == findings.subject_of_certbot(facts):
@@ -64,35 +66,18 @@ def _how(found: Account, standing: Standing, look: Look) -> str:
     return ""
 
 
-_WELL = {
-    "not-renewed": "It has been renewed.", "revoked": "The CA asks for nothing any more.",
-    "lost-guard": "Its renewal configuration says installer = guard again.", "plugin-missing": "The plugin is installed.",
-    "key-mismatch": "They fit each other again.", "shown": "What is shown there is right again.",
-    "stale": "certbot has run.", "no-timer": "It is scheduled again."}
-
-
-def _seen(found: Account, standing: Standing, look: Look) -> Optional[str]:
+def _seen(found: Account, standing: Standing, seen: dict[str, str]) -> Optional[str]:
     """What a look from outside shows of it; None where it is for the run to say."""
     subject, lineage = standing.subject, standing.lineage
-    kind, _, rest = subject.partition(" ")
-    looked = {kind for event in found.all("looked-at") for kind in event.get("kinds") or ()}
-    if kind in _WELL:
-        config_dir = str(found.facts.get("config_dir") or "")
-        if kind not in looked or not (kind == "shown" or rest == config_dir or rest.startswith(f"{config_dir} ")):
-            return ""
-        return _WELL[kind] if lineage is None or kind == "shown" or look(lineage)[0] else "Its renewal configuration is gone."
+    if subject in seen:
+        return seen[subject]
+    kind = subject.partition(" ")[0]
+    if kind in ("not-renewed", "revoked") and any(event.get("lineage") == lineage for event in found.all("deployed")):
+        return "It was renewed." if subject == f"{kind} {found.facts.get('config_dir') or ''} {lineage}" else ""
     if kind == "service":
         reloaded = any(f"service {event.get('service')}" == subject for event in found.all("also-reloaded"))
         return "It was reloaded." if reloaded else ""
-    if subject == findings.subject_of_certbot(found.facts) and looked:
-        ends = [parsed(event.get("ended")) for event in found.all("ran-well")]
-        return "certbot ran to its end." if any(end is not None and end > standing.seen for end in ends) else ""
-    if any(event.get("subject") == subject for event in found.all("still-so")):
-        return ""
-    if "readable" in looked and standing.key.startswith("renewal-configuration") and lineage is not None:
-        if subject == findings.subject_of_lineage(found.facts, lineage):
-            return "certbot can read it." if look(lineage)[0] else "It is gone."
-    return None
+    return "" if kind in sightings.KINDS else None
 
 
 def _began_before(found: Account, standing: Standing) -> bool:

@@ -105,7 +105,8 @@ def _status(found: Account) -> list[str]:
 
 
 def _recovered(found: Account) -> list[str]:
-    over = [one for one in found.recovered if not one.standing.subject.startswith("server")]
+    over = [one for one in found.recovered
+            if not (one.standing.subject.startswith("server") and found.server_recovered)]
     said = []
     for one in over[:GROUPS * 2]:
         standing = one.standing

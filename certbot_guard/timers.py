@@ -25,6 +25,7 @@ _SPAN_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Zµ]+)")
 _SECONDS_IN = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800, "month": 2629800,
                "y": 31557600}
 _CALENDARS_LIMIT = 3
+_NOW_SECONDS = 60.0
 
 
 def upcoming(now: datetime, deadline: float, ask: Optional[Ask] = None) -> list[Upcoming]:
@@ -81,7 +82,9 @@ def _next(timer: dict[str, str], now: datetime, deadline: float, run: Ask) -> Up
     delay = _span(timer.get("RandomizedDelayUSec", ""))
     coming = []
     for calendar in re.findall(r"OnCalendar=(.*?) ;", timer.get("TimersCalendar", ""))[:_CALENDARS_LIMIT]:
-        said = run(["systemd-analyze", "calendar", "--", calendar], _left(deadline))
+        # Asked of another moment than this one (systemd 244).
+        base = [f"--base-time={now:%Y-%m-%d %H:%M:%S} UTC"] if abs(now.timestamp() - time.time()) > _NOW_SECONDS else []
+        said = run(["systemd-analyze", "calendar", *base, "--", calendar], _left(deadline))
         coming += [when for when in map(_stamp, re.findall(r"(?:Next elapse|\(in UTC\)): (.*)", said)) if when]
     return (min(coming) if coming else None), name, delay or None
 

@@ -47,14 +47,17 @@ def watch(config_path: Path, quiet: bool, no_recover: bool) -> None:
         _say(problem)
     for finding in sorted(outcome.found, key=lambda one: -stakes.rank(one.severity)):
         click.echo(f"{finding.severity}: {text.line(finding.name, 120)}: {text.line(finding.words, 300)}")
-    if not (outcome.found or outcome.unfinished or quiet):
+    known = {finding.subject for finding in outcome.found}
+    for standing in [one for one in outcome.standing if one.subject not in known]:
+        click.echo(f"{standing.severity}: {text.line(standing.name, 120)}: {text.line(standing.words, 300)} (as told before)")
+    if not (outcome.is_trouble or outcome.unfinished or quiet):
         click.echo("Nothing is wrong.")
     _say(metrics.written_if_configured(settings, statedir.every_directory(settings.state_dir), outcome.serving))
     if settings.heartbeat_url:
         body = "\n".join(f"{one.severity}: {one.name}: {one.words}" for one in outcome.standing) or "Nothing is wrong."
         send = heartbeat.fail if outcome.severity == "critical" else heartbeat.success
         _say(send(settings.heartbeat_url, identity, body))
-    sys.exit(1 if outcome.found else 0)
+    sys.exit(1 if outcome.is_trouble else 0)
 
 
 def _say(problem: Optional[str]) -> None:

@@ -51,12 +51,21 @@ class Supervisor:
         self._bases = statedir.every_directory(config.state_dir)
         self._beats = Beats(config, asked)
         self._attempts = 0
+        self._served = False  # the web server did, before the first attempt
         self._began = utc_now()  # of the newest attempt
         self._news: Optional[Union[Run, Pass]] = None  # what only we know of the newest attempt
 
     def start(self) -> None:
-        """The dead man's switch knows that it begins."""
+        """The dead man's switch knows that it begins, and we whether the web server serves."""
         self._beats.start()
+        try:
+            server = self._server(self._pass())
+            self._served = server is not None and bool(server.look()["serving"])
+        except Exception:  # the command is run all the same
+            pass
+
+    def _server(self, news: Union[Run, Pass]) -> Any:
+        return settle.server_of(news) if self._config.server_usable else None
 
     def end(self, ended: Ended) -> None:
         """It knows how it ended."""
@@ -80,8 +89,8 @@ class Supervisor:
             self._tell_of(news)
 
     def _tell_of(self, news: Pass) -> None:
-        """With a look at the web server: the command may have stopped it, and failed before it started it again."""
-        news.tell(settle.server_of(news) if self._config.server_usable else None)
+        """With a look at the web server, if it served: the command may have stopped it, and not started it again."""
+        news.tell(self._server(news) if self._served else None)
         _complain(news)
 
     def _tell_success(self) -> None:

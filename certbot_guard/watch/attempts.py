@@ -11,10 +11,10 @@ from typing import Any, Optional
 
 from certbot_guard import invocation, logfile, logrecords, schedule, timers
 from certbot_guard.outages import parsed
-from certbot_guard.phrases import duration, moment
 
-# certbot 5.8 log.py keeps a thousand; a renewal is among the newest ones unless people try things by hand.
-_LOGS_LIMIT = 25
+# certbot 5.8 log.py keeps a thousand. What else is run, such as 'certbot certificates' every hour, has logs of its own.
+_LOGS_LIMIT = 400
+_HEAD_BYTES = 64 * 1024
 _SAME_RUN = timedelta(minutes=2)
 _FAILURES = frozenset({"lineage-failed", "lineage-broken", "fatal", "hook-failed", "hook-output"})
 
@@ -35,6 +35,9 @@ def last_run(logs_dir: Path, config_dir: Path) -> Optional[LastRun]:
     """The newest log of a ``certbot renew`` of this configuration directory that was no dry run, or None."""
     for path in _logs(logs_dir):
         try:
+            with open(path, "rb") as file:
+                if b"renewal" not in file.read(_HEAD_BYTES):
+                    continue
             text, whole = logrecords.load(path)
         except OSError:
             continue
@@ -66,27 +69,27 @@ def _moment(logged: str) -> Optional[datetime]:
         return None
 
 
-def look(last: Optional[LastRun], history: list[dict[str, Any]], note: Note, now: datetime, stale_after: timedelta,
-         watched_since: datetime, shown: timedelta) -> None:
-    """Note that certbot has not run for too long; or that its last run failed, where the plugin was not there to say so.
+def newest_run(last: Optional[LastRun], history: list[dict[str, Any]], remembered: Optional[datetime]) -> Optional[datetime]:
+    """When certbot last ran, as far as its logs, the journal and earlier looks know: a log is rotated, and gone for a day."""
+    known = [parsed(facts.get("started")) for facts in history if facts.get("verb") == "renew"]
+    known += [remembered, last.ended if last is not None else None]
+    return max((when for when in known if when is not None), default=None)
 
-    :param history: the facts of the runs that the journal knows, of the same configuration directory
-    :param shown: the time after which it is too long, as people are told it
+
+def look(last: Optional[LastRun], history: list[dict[str, Any]], note: Note,
+         is_over: Callable[[dict[str, Any]], bool] = lambda event: False) -> Optional[datetime]:
+    """Note what failed in the last run, where the plugin was not there to say so.
+
+    :param is_over: whether what an event tells has been mended since
+    :returns: when that run ended, if it ended well
     """
-    known = [when for when in (parsed(facts.get("started")) for facts in history if facts.get("verb") == "renew") if when]
-    moments = known + ([last.ended] if last is not None else [])
-    newest = max(moments, default=None)
-    if now - (newest or watched_since) > stale_after:
-        note("stale", last=moment(newest) if newest is not None else None, limit=duration(shown.total_seconds()))
-    if last is None or last.run.unfinished:
-        return
-    if any(_is_the_same(facts, last) for facts in history):
-        return
+    if last is None or last.run.unfinished or any(_is_the_same(facts, last) for facts in history):
+        return None
     failures = [event for event in last.run.events if event["kind"] in _FAILURES]
     for event in failures:
-        note(**{name: value for name, value in event.items() if name not in ("line", "logged", "n", "at", "mono")})
-    if not failures:
-        note("ran-well", ended=last.ended.isoformat())
+        if not is_over(event):
+            note(**{name: value for name, value in event.items() if name not in ("line", "logged", "n", "at", "mono")})
+    return None if failures else last.ended
 
 
 def _is_the_same(facts: dict[str, Any], last: LastRun) -> bool:
@@ -98,15 +101,20 @@ def _is_the_same(facts: dict[str, Any], last: LastRun) -> bool:
     return last.began - _SAME_RUN <= when <= end
 
 
-def look_at_schedule(note: Note, now: datetime, last: Optional[LastRun], stale_after: timedelta,
+def look_at_schedule(note: Note, now: datetime, seems_alive: bool, was_scheduled: bool,
                      find: Callable[[datetime], Any] = schedule.next_attempt,
-                     off: Callable[[], list[str]] = timers.switched_off) -> None:
-    """Note that nothing starts certbot here. A host on which it has run lately is started from somewhere else."""
+                     off: Callable[[], list[str]] = timers.switched_off) -> bool:
+    """Note that nothing starts certbot here. Returns whether something does.
+
+    :param seems_alive: it has run lately, or nothing is due: then something starts it that is not seen from here
+    :param was_scheduled: an earlier look has found what starts it: a timer that is off now was not off on purpose then
+    """
     if find(now) is not None:
-        return
+        return True
     known = off()
-    if known or last is None or now - last.ended > stale_after:
+    if (known and was_scheduled) or not seems_alive:
         note("no-timer", off=known)
+    return False
 
 
 def period(now: datetime, find: Callable[[datetime], Any] = schedule.next_attempt) -> timedelta:

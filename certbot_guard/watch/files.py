@@ -18,6 +18,8 @@ GUARD = "guard"
 _REFERENCES = ("cert", "privkey", "chain", "fullchain")
 # certbot 5.8 storage.py: due with a third of the lifetime left; with a half of it, where that is ten days or less
 _SHORT_LIFETIME = timedelta(days=10)
+# certbot before 4.0: 30 days, whatever the lifetime; a company's CA signs for a year
+_OF_OLDER_CERTBOTS = timedelta(days=30)
 _INTERVAL = re.compile(r"\s*(\d{1,4})\s*(second|minute|hour|day|week|month|year)s?\s*", re.IGNORECASE)
 _SECONDS_IN = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800, "month": 2592000, "year": 31536000}
 # Whoever has not missed it for a month does not need it.
@@ -57,9 +59,13 @@ class Lineage:
         validity = self.validity
         if validity is None or validity.lifetime is None:
             return None
-        if self.renew_before is not None:
-            return validity.not_after - self.renew_before
-        return validity.not_after - validity.lifetime / (2 if validity.lifetime <= _SHORT_LIFETIME else 3)
+        try:
+            if self.renew_before is not None:
+                return validity.not_after - self.renew_before
+            before = validity.lifetime / (2 if validity.lifetime <= _SHORT_LIFETIME else 3)
+            return validity.not_after - min(before, _OF_OLDER_CERTBOTS)
+        except OverflowError:  # of thousands of years
+            return None
 
 
 def read(config_dir: Path) -> Iterator[Lineage]:
@@ -73,7 +79,7 @@ def _read(path: Path) -> Lineage:
 
     name = lineages.name_of(str(path))
     try:
-        found = configobj.ConfigObj(str(path), encoding="utf-8", default_encoding="utf-8")
+        found = configobj.ConfigObj(str(path), encoding="utf-8", default_encoding="utf-8", interpolation=False)
     except (configobj.ConfigObjError, OSError, ValueError, SyntaxError) as error:
         return Lineage(path, name, error=str(error))
     missing = [key for key in _REFERENCES if not isinstance(found.get(key), str)]
@@ -86,7 +92,7 @@ def _read(path: Path) -> Lineage:
     certificate = Path(found["cert"])
     validity, names = _certificate(certificate)
     return Lineage(path, name, "", _word(parameters.get("installer")), _word(parameters.get("authenticator")),
-                   str(found.get("autorenew", "True")).strip().lower() not in ("false", "no", "off", "0"),
+                   str(parameters.get("autorenew", "True")).strip().lower() not in ("false", "no", "off", "0"),
                    _interval(str(found.get("renew_before_expiry") or "")), _word(parameters.get("server")), certificate,
                    Path(found["privkey"]), validity, names)
 
@@ -120,43 +126,50 @@ def _certificate(path: Path) -> tuple[Optional[Validity], tuple[str, ...]]:
 # -- what is wrong with them -----------------------------------------------------------------------------------------
 
 
-def look(found: Lineage, note: Note, now: datetime, stale_after: timedelta, plugins: frozenset[str]) -> None:
+def look(found: Lineage, note: Note, now: datetime, stale_after: timedelta, plugins: frozenset[str]) -> set[str]:
     """Note what is wrong with one lineage: its file, its plugins, its key, and whether it is renewed in time.
+
+    Returns the kinds of trouble that could be looked for; what could not be is neither wrong nor well.
 
     :param plugins: the names of certbot's plugins that are installed here; empty where that is not known
     """
     if found.error:
         note("lineage-broken", path=str(found.path), error=found.error)
-        return
-    _look_at_plugins(found, note, plugins)
-    if found.certificate is not None and found.key is not None and not _fits(found.certificate, found.key):
+        return {"lineage-broken"}
+    looked = {"lineage-broken"}
+    if found.guarded and plugins:  # which ones certbot has is known where it is the one beside us: a guard says so
+        looked.add("plugin-missing")
+        for role, plugin in (("authenticator", found.authenticator), ("installer", found.installer)):
+            if plugin and plugin.rpartition(":")[2] not in plugins:
+                note("plugin-missing", lineage=found.name, names=list(found.names), role=role, plugin=plugin)
+                break
+    fits = _fits(found.certificate, found.key) if found.certificate is not None and found.key is not None else None
+    if fits is not None:
+        looked.add("key-mismatch")
+    if fits is False and found.certificate is not None:
         note("key-mismatch", lineage=found.name, names=list(found.names), directory=str(found.certificate.parent))
-    _look_at_the_time(found, note, now, stale_after)
+    if _look_at_the_time(found, note, now, stale_after):
+        looked.add("not-renewed")
+    return looked
 
 
-def _look_at_plugins(found: Lineage, note: Note, plugins: frozenset[str]) -> None:
-    # Which ones certbot itself has is known only where it is the one beside us: a guarded lineage says so.
-    for role, plugin in (("authenticator", found.authenticator), ("installer", found.installer)):
-        if found.guarded and plugins and plugin and plugin.rpartition(":")[2] not in plugins:
-            note("plugin-missing", lineage=found.name, names=list(found.names), role=role, plugin=plugin)
-            return
-
-
-def _look_at_the_time(found: Lineage, note: Note, now: datetime, stale_after: timedelta) -> None:
+def _look_at_the_time(found: Lineage, note: Note, now: datetime, stale_after: timedelta) -> bool:
     due = found.due()
     if found.validity is None or due is None or now - found.validity.not_after > _FORGOTTEN:
-        return
+        return False
+    expired = found.validity.not_after <= now
     lifetime = found.validity.lifetime or timedelta(days=90)
     # certbot tries twice a day: what it did not get then is told by those runs. Here is what no run tells.
     patience = min(stale_after, lifetime / stakes.CRITICAL_SHARE)
-    critical = stakes.severity(found.validity, now) == "critical"
-    if critical or (found.autorenew and now - due > patience):
-        note("not-renewed", lineage=found.name, names=list(found.names), due=moment(due),
-             expired=found.validity.not_after <= now, autorenew=found.autorenew)
+    overdue = now - due > patience if found.autorenew else stakes.severity(found.validity, now) == "critical"
+    if expired or overdue:
+        note("not-renewed", lineage=found.name, names=list(found.names), due=moment(due), expired=expired,
+             autorenew=found.autorenew)
+    return True
 
 
-def _fits(certificate: Path, key: Path) -> bool:
-    """Whether they belong together; True where that cannot be found out, which is for others to say."""
+def _fits(certificate: Path, key: Path) -> Optional[bool]:
+    """Whether they belong together; None where that cannot be found out."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -170,7 +183,7 @@ def _fits(certificate: Path, key: Path) -> bool:
             except TypeError:  # cryptography < 39
                 private = load_pem_private_key(data, None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-        return True
+        return None
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return shown.public_bytes(*form) == private.public_key().public_bytes(*form)
 

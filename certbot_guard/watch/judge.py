@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Iterable, Optional, Sequence
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from certbot_guard import stakes, text
 from certbot_guard.phrases import moment
 from certbot_guard.watch.ondisk import (
@@ -173,6 +175,9 @@ def _judge_chain(case: _Case) -> None:
     sent in is no trouble: RFC 8446, 4.4.2, wants clients to take any, and those in use do."""
     if not case.shown.chain_known or case.leaf.issuer == case.leaf.subject:
         return
+    own = None if case.current is None else frozenset(case.current.fullchain)
+    if own is not None and own <= frozenset(case.shown.chain):
+        return  # what its CA gave for it is sent: another lineage's longer chain says nothing of this one
     sent: dict[bytes, list[Certificate]] = {}
     for certificate in filter(None, map(parse, case.shown.chain[1:])):
         sent.setdefault(certificate.subject.public_bytes(), []).append(certificate)
@@ -181,7 +186,8 @@ def _judge_chain(case: _Case) -> None:
         issuer = at.issuer.public_bytes()
         above = next((one for one in sent.get(issuer, []) if signed(at, one)), None)
         if above is None:
-            missing = next((one for one in case.disk.intermediates.get(issuer, []) if signed(at, one)), None)
+            missing = next((one for one in case.disk.intermediates.get(issuer, []) if signed(at, one)
+                            and (own is None or one.public_bytes(Encoding.DER) in own)), None)
             if missing is not None:
                 what = "only the server's own certificate is sent" if len(case.shown.chain) == 1 else \
                     f"{len(case.shown.chain)} certificates are sent"

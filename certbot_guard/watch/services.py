@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from certbot_guard.config import Config
 from certbot_guard.endpoints import Endpoint
@@ -14,30 +16,61 @@ from certbot_guard.watch import judge, sites, tls
 from certbot_guard.watch.ondisk import Disk, on_disk
 
 DEADLINE_SECONDS = 60.0
+_PAUSE_SECONDS = 10.0
+_AGAIN_SECONDS = 20.0
+# A service may be back from its reload before its workers show the new one.
+_PATIENCE_SECONDS = (1.0, 3.0, 8.0)
 # A run between the save of a certificate and the reload is no trouble.
 SETTLED_AFTER = timedelta(minutes=10)
 
 Note = Callable[..., object]
 
 
-def look(config: Config, config_dir: Path, server: Optional[IWebServer], note: Note, now: datetime) -> bool:
-    """Note each place that does not show what it should. Returns whether time was left for all of them.
+@dataclass(frozen=True)
+class Seen:
+    """:ivar asked: the places that were looked at, as they are named in events
+    :ivar complete: every place that there is was looked at
+    """
+
+    asked: frozenset[str] = frozenset()
+    complete: bool = False
+
+
+def look(config: Config, config_dirs: Sequence[Path], server: Optional[IWebServer], note: Note, now: datetime,
+         pause: Callable[[float], None] = time.sleep) -> Seen:
+    """Note each place that does not show what it should.
 
     :param server: one that serves; None where there is none to look at
     """
-    disk = on_disk(config_dir)
-    hosts = list(sites.of_server(server, disk).places) if server is not None else []
+    disk = Disk([lineage for config_dir in config_dirs for lineage in on_disk(config_dir)])
+    hosts = sites.of_server(server, disk) if server is not None else sites.Sites()
     named = [_place(one) for one in config.watch.endpoints]
-    shown = tls.look([*hosts, *named], DEADLINE_SECONDS)
-    _judge(shown[:len(hosts)], disk, note, now, unknown_ok=True)
-    _judge(shown[len(hosts):], disk, note, now, unknown_ok=False)
-    return all(one.asked for one in shown)
+    shown = tls.look([*hosts.places, *named], DEADLINE_SECONDS)
+    silent = [number for number, one in enumerate(shown) if one.asked and not one.chain]
+    if silent:  # a service that restarts, or is busy for a moment, is asked once more
+        pause(_PAUSE_SECONDS)
+        for number, again in zip(silent, tls.look([shown[number].place for number in silent], _AGAIN_SECONDS)):
+            shown[number] = again
+    _judge(shown[:len(hosts.places)], disk, note, now, unknown_ok=True)
+    _judge(shown[len(hosts.places):], disk, note, now, unknown_ok=False)
+    complete = server is not None and not hosts.problem and not hosts.left_out and all(one.asked for one in shown)
+    return Seen(frozenset(_where(one.place) for one in shown if one.asked and not (one.place.guess and not one.chain)), complete)
 
 
-def look_at_endpoints(config: Config, config_dir: Path, note: Note, now: datetime, deadline: timedelta) -> None:
-    """The same for the endpoints of guard.ini alone."""
-    shown = tls.look([_place(one) for one in config.watch.endpoints], deadline.total_seconds())
-    _judge(shown, on_disk(config_dir), note, now, unknown_ok=False, settled_after=timedelta(0))
+def look_at_endpoints(config: Config, config_dir: Path, note: Note, now: datetime,
+                      pause: Callable[[float], None] = time.sleep) -> None:
+    """What the endpoints of guard.ini show after a reload. One that still shows the old certificate is given some time."""
+    disk = on_disk(config_dir)
+    for seconds in (*_PATIENCE_SECONDS, None):
+        found: list[tuple[str, dict[str, Any]]] = []
+        shown = tls.look([_place(one) for one in config.watch.endpoints], _AGAIN_SECONDS)
+        _judge(shown, disk, lambda kind, **fields: found.append((kind, fields)), now, unknown_ok=False, settled_after=timedelta(0))
+        found = [(kind, fields) for kind, fields in found if fields["what"] in ("served-old", "served-expired")]
+        if not found or seconds is None:
+            break
+        pause(seconds)
+    for kind, fields in found:  # the rest was so before, and is the watch's
+        note(kind, **fields)
 
 
 def _place(one: Endpoint) -> tls.Place:

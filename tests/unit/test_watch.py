@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,6 +14,7 @@ from certbot_guard import config as configuration
 from certbot_guard import schedule, telling
 from certbot_guard.account import NextAttempt
 from certbot_guard.watch import passes
+from certbot_guard.watch.services import Seen
 from tests.unit.test_telling import START, Machine
 
 DAILY = schedule.Attempt(START + timedelta(hours=12), "certbot.timer", None)
@@ -25,6 +27,9 @@ class Watched(Machine):
 
     attempt: Optional[schedule.Attempt] = DAILY
     shown: tuple[dict[str, Any], ...] = ()
+    asked: frozenset[str] = frozenset(f"192.0.2.{number}:443 (example.com)" for number in range(1, 40))
+    complete: bool = True
+    uptime: timedelta = timedelta(days=100)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,13 +39,16 @@ class Watched(Machine):
         self.logs.mkdir()
         self.ran(START - timedelta(hours=1))
 
-    def lineage(self, name: str, left: timedelta, lifetime: timedelta = 90 * DAY, installer: str = "guard", more: str = "") -> None:
+    def lineage(self, name: str, left: timedelta, lifetime: timedelta = 90 * DAY, installer: str = "guard", more: str = "",
+                top: str = "") -> None:
         self.certificate(name, left, lifetime)
         live = self.directory / "live" / name
         references = "".join(f"{key} = {live}/{key}.pem\n" for key in ("cert", "privkey", "chain", "fullchain"))
         installing = f"installer = {installer}\n" if installer else ""
         (self.directory / "renewal" / f"{name}.conf").write_text(
-            f"{more}{references}[renewalparams]\nauthenticator = standalone\n{installing}")
+            f"{top}{references}[renewalparams]\nauthenticator = standalone\n{installing}{more}")
+        for path in (live / "cert.pem", self.directory / "renewal" / f"{name}.conf"):
+            os.utime(path, (self.now.timestamp() - 7 * 86400,) * 2)
 
     def ran(self, when: datetime, said: str = "no renewal failures", arguments: tuple[str, ...] = (),
             logger: str = "renewal") -> None:
@@ -51,15 +59,16 @@ class Watched(Machine):
             f"{local},101:DEBUG:certbot._internal.main:Arguments: {[*arguments, '--config-dir', str(self.directory)]}\n"
             f"{local},200:DEBUG:certbot._internal.{logger}:{said}\n")
 
-    def watch(self) -> passes.Outcome:
+    def watch(self, schedule_: Any = None) -> passes.Outcome:
         outside = telling.Outside(lambda: self.now, lambda _now: NextAttempt("tomorrow"), self.deliver)
         return passes.watch(configuration.load(self.directory / "guard.ini"), passes.Eyes(
-            lambda: self.now, outside, lambda _config: None, self._services, lambda _now: self.attempt))
+            lambda: self.now, outside, lambda _config: None, self._services, schedule_ or (lambda _now: self.attempt),
+            lambda _seconds: None, lambda: self.uptime))
 
-    def _services(self, _config: Any, _directory: Path, _server: Any, note: Any, _now: datetime) -> bool:
+    def _services(self, _config: Any, _directories: Any, _server: Any, note: Any, _now: datetime) -> Seen:
         for fields in self.shown:
             note("shown", **fields)
-        return True
+        return Seen(self.asked, self.complete)
 
     def days_of_watching(self, days: float, every: timedelta = timedelta(hours=6)) -> None:
         """certbot runs well all the while; a look every few hours."""
@@ -96,6 +105,7 @@ def test_where_all_is_well_nobody_hears_anything(machine: Watched) -> None:
 @pytest.mark.parametrize("lifetime, left, told", [
     (90 * DAY, 31 * DAY, None), (90 * DAY, 28 * DAY, None), (90 * DAY, 26 * DAY, "warning"), (90 * DAY, 8 * DAY, "critical"),
     (90 * DAY, -DAY, "critical"), (90 * DAY, -40 * DAY, None),
+    (365 * DAY, 60 * DAY, None), (365 * DAY, 31 * DAY, None), (365 * DAY, 26 * DAY, "critical"),
     (6 * DAY, timedelta(days=2.6), None), (6 * DAY, timedelta(days=2.3), "warning"), (6 * DAY, timedelta(hours=14), "critical")])
 def test_a_certificate_that_is_due_is_told_when_its_runs_should_have_renewed_it(
         machine: Watched, lifetime: timedelta, left: timedelta, told: Optional[str]) -> None:
@@ -159,7 +169,7 @@ def test_what_is_not_to_be_renewed_is_told_when_it_is_about_to_expire(machine: W
 
 
 def test_renew_before_expiry_moves_the_day(machine: Watched) -> None:
-    machine.lineage("example.com", 26 * DAY, more="renew_before_expiry = 10 days\n")
+    machine.lineage("example.com", 26 * DAY, top="renew_before_expiry = 10 days\n")
     machine.watch()
     assert machine.got == {}
 
@@ -272,9 +282,35 @@ def test_dry_runs_and_other_commands_are_no_runs(machine: Watched) -> None:
     for arguments, logger in ((("--dry-run",), "renewal"), ((), "main"), (("-d", "renew.example"), "client")):
         machine.ran(START, arguments=arguments, logger=logger)
         machine.now = START + 4 * DAY
-        assert [finding.key for finding in machine.watch().found] == []  # watched since now: nobody can know yet
+        assert _of_certbot(machine) == []  # watched since now: nobody can know yet
     machine.now += 4 * DAY
-    assert [finding.key for finding in machine.watch().found] == ["certbot-stale"]
+    assert _of_certbot(machine) == []  # nothing is due: whatever renews it may be out of sight
+    machine.lineage("example.com", 29 * DAY)
+    assert _of_certbot(machine) == ["certbot-stale"]
+
+
+def _of_certbot(machine: Watched) -> list[str]:
+    return [finding.key for finding in machine.watch().found if finding.key.startswith("certbot")]
+
+
+def test_a_log_that_was_rotated_away_is_remembered(machine: Watched) -> None:
+    machine.lineage("example.com", 80 * DAY)
+    machine.watch()
+    (machine.logs / "letsencrypt.log").unlink()
+    machine.now += 2 * DAY
+    machine.watch()
+    assert machine.got == {}
+    machine.now += 2 * DAY
+    assert _of_certbot(machine) == ["certbot-stale"]
+
+
+def test_a_host_that_was_off_has_its_turn_first(machine: Watched) -> None:
+    machine.lineage("example.com", 26 * DAY)
+    machine.now += 8 * DAY
+    machine.uptime = timedelta(hours=1)
+    assert machine.watch().found == []
+    machine.uptime = timedelta(hours=14)
+    assert {finding.key for finding in machine.watch().found} == {"certbot-stale", "lineage-not-renewed"}
 
 
 def test_a_crontab_that_runs_it_once_a_month_is_given_two_months(machine: Watched) -> None:
@@ -285,16 +321,14 @@ def test_a_crontab_that_runs_it_once_a_month_is_given_two_months(machine: Watche
 
     def watch(day: float) -> list[str]:
         machine.now = START + day * DAY
-        outside = telling.Outside(lambda: machine.now, lambda _now: NextAttempt("x"), machine.deliver)
-        found = passes.watch(configuration.load(machine.directory / "guard.ini"), passes.Eyes(
-            lambda: machine.now, outside, lambda _config: None, machine._services, monthly)).found
-        return [finding.key for finding in found if finding.key.startswith("certbot")]
+        return [finding.key for finding in machine.watch(monthly).found if finding.key.startswith("certbot")]
 
     assert watch(29) == watch(59) == [] and watch(61) == ["certbot-stale"]
 
 
 def test_where_nothing_starts_certbot_that_is_told(machine: Watched) -> None:
     machine.lineage("example.com", 80 * DAY)
+    machine.watch()
     machine.attempt = None
     machine.watch()
     assert machine.got == {}  # it ran an hour ago: whatever started that is elsewhere
@@ -370,14 +404,17 @@ def test_a_service_that_shows_the_old_certificate_is_told_once_and_when_it_shows
     assert machine.mails[2].severity == "OK" and len(machine.mails) == 3
 
 
-def test_what_could_not_be_looked_at_is_not_well_again(machine: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_looked_at_is_not_well_again(machine: Watched) -> None:
     machine.lineage("example.com", 80 * DAY)
     machine.shown = (place(1),)
     machine.watch()
-    monkeypatch.setattr(machine, "_services", lambda *_: False)
+    machine.shown, machine.asked, machine.complete = (), frozenset(), False
     machine.now += timedelta(hours=1)
     machine.watch()
     assert len(machine.mails) == 1
+    machine.complete = True
+    machine.watch()
+    assert "It is not looked at any more." in machine.mails[1].body
 
 
 def test_an_expired_certificate_is_critical_and_wakes_the_pager(tmp_path: Path) -> None:
@@ -401,3 +438,96 @@ def test_what_is_wrong_in_many_ways_is_one_message(machine: Watched) -> None:
     mail, = machine.mails
     assert mail.severity == "CRITICAL" and "gone.example EXPIRED" in mail.title and "20 lineages, same cause" in mail.body
     assert mail.body.index("gone.example") < mail.body.index("a1.example") < 1000
+
+
+# -- what is not well only because it was not found wrong ------------------------------------------------------------
+
+
+def _unreadable(machine: Watched) -> None:
+    (machine.directory / "live" / "example.com" / "cert.pem").unlink()
+
+
+def _broken(machine: Watched) -> None:
+    (machine.directory / "renewal" / "example.com.conf").write_text("[renewalparams\n")
+
+
+def _forgotten(machine: Watched) -> None:
+    machine.now += 40 * DAY
+    machine.ran(machine.now)
+
+
+def _failed(machine: Watched) -> None:
+    machine.fail("example.com")
+
+
+@pytest.mark.parametrize("change", [_unreadable, _broken, _forgotten, _failed])
+def test_what_cannot_be_judged_any_more_has_not_been_renewed(machine: Watched, change: Any) -> None:
+    machine.lineage("example.com", 5 * DAY)
+    machine.watch()
+    machine.now += timedelta(hours=1)
+    change(machine)
+    machine.watch()
+    assert not any("It has been renewed" in mail.body for mail in machine.mails)
+    machine.lineage("example.com", 89 * DAY)
+    machine.watch()
+    assert "It has been renewed." in machine.mails[-1].body
+
+
+def test_another_installer_and_nothing_to_renew_have_words_of_their_own(machine: Watched) -> None:
+    machine.lineage("example.com", 80 * DAY)
+    machine.watch()
+    machine.lineage("example.com", 80 * DAY, installer="")
+    machine.now += 4 * DAY
+    machine.watch()
+    assert "not guarded any more" in machine.titles[0] and "certbot does not run" in machine.titles[0]
+    machine.lineage("example.com", 80 * DAY, installer="apache", more="autorenew = False\n")
+    machine.watch()
+    body = machine.mails[1].body
+    assert "Another installer was chosen for it." in body and "certbot has nothing to renew here." in body
+    assert "installer = guard again" not in body and "certbot has run" not in body
+
+
+@pytest.mark.parametrize("odd", ["x = %(x)s\n", "renew_before_expiry = 9999 years\n", "autorenew = [maybe\n"])
+def test_an_odd_value_in_one_file_ends_no_look(machine: Watched, odd: str) -> None:
+    machine.lineage("odd.example", 80 * DAY)
+    path = machine.directory / "renewal" / "odd.example.conf"
+    path.write_text(odd + path.read_text())
+    machine.lineage("soon.example", 5 * DAY)
+    outcome = machine.watch()
+    assert [finding.lineage for finding in outcome.found] == ["soon.example"] and "soon.example" in machine.titles[0]
+
+
+def test_a_look_that_goes_wrong_is_said_and_the_others_are_made(machine: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.lineage("soon.example", 5 * DAY)
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(machine, "_services", broken)
+    outcome = machine.watch()
+    assert "soon.example" in machine.titles[0] and any("no such luck" in problem for problem in outcome.problems)
+
+
+def test_a_failure_in_a_log_that_was_mended_since_is_not_told(machine: Watched) -> None:
+    machine.lineage("example.com", 80 * DAY)
+    local = START.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    os.utime(machine.directory / "renewal" / "example.com.conf")
+    for name in ("example.com", "gone.example"):
+        machine.ran(START - DAY * 300, said=f"x\n{local},300:ERROR:certbot._internal.renewal:Failed to renew certificate {name} "
+                                            "with error: another thing")
+        machine.watch()
+    assert machine.got == {}  # its certificate is newer than that run; the other one is gone
+
+
+def test_a_fatal_end_in_a_log_is_over_when_a_later_run_ended_well(machine: Watched) -> None:
+    machine.lineage("example.com", 80 * DAY)
+    machine.ran(START, said="x\n" + START.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+                + ",300:DEBUG:certbot._internal.log:Exiting abnormally:\nTraceback (most recent call last):\n  File \"x\", line 1, "
+                  "in <module>\nValueError: no such thing")
+    machine.now += timedelta(hours=1)
+    machine.watch()
+    assert len(machine.mails) == 1
+    machine.now += timedelta(hours=12)
+    machine.ran(machine.now - timedelta(minutes=5))
+    machine.watch()
+    assert "certbot ran to its end." in machine.mails[1].body
