@@ -59,6 +59,10 @@ _USER_OPTION = re.compile(r"((?<!\S)(?:-u|--user|--proxy-user)[ =]['\"]?)[^\s\"'
 _CHALLENGE = re.compile(r"(acme-challenge/)[\w-]+(?:\.[\w-]+)?")
 
 
+# Of slack://TokenA/TokenB every part is a secret; what Apprise does not know, nobody needs to read whole either.
+_OF_APPRISE = re.compile(r"\b((?!https?:|file:)[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)[^\s'\"]+", re.IGNORECASE)
+
+
 def tail(log: Path, count: int) -> list[str]:
     """The last ``count`` lines of ``log``, harmless and without a secret, oldest first; none if it cannot be read."""
     if count <= 0:
@@ -86,6 +90,12 @@ def _without_the_count(said: str) -> str:
     return said[:found.start()] if found is not None else said
 
 
+def end_of(said: str, limit: int) -> str:
+    """Its last ``limit`` characters, masked: before it is cut, since half a secret is not known for one."""
+    whole = masked(said)
+    return whole if len(whole) <= limit else whole[-limit:].partition("\n")[2] or whole[-limit:]
+
+
 def masked(said: str) -> str:
     """``said`` without keys, signatures, nonces, tokens and passwords. The time it takes grows with its length only."""
     said = _PEM.sub(rf"[\1 {MASK}]", said.replace("\r\n", "\n"))
@@ -93,6 +103,7 @@ def masked(said: str) -> str:
     said = _RUN.sub(_unless_a_word, said)
     said = _HEX.sub(MASK, said)
     said = _USER_IN_URL.sub(rf"\1{MASK}@", said)
+    said = _OF_APPRISE.sub(rf"\1{MASK}", said)
     said = _HEADER.sub(rf"\1\2{MASK}", said)
     for pattern in (_MEMBER, _NUMBER, _OPTION, _ASSIGNED, _USER_OPTION, _CHALLENGE):
         said = pattern.sub(rf"\1{MASK}", said)

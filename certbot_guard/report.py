@@ -18,6 +18,7 @@ from certbot_guard.reasoning import (
     and_more,
     each_advice,
     error_lines,
+    masked,
     meaning,
     not_renewed,
     quoted,
@@ -174,7 +175,7 @@ def _where_to_look(found: Account, identity: str) -> list[str]:
     said = [f"Log: {line(log, 300)} on {line(facts.get('host'), 60)}"] if log else []
     arguments = facts.get("argv")
     if isinstance(arguments, (list, tuple)) and arguments:
-        command = shlex.join(str(part) for part in arguments)
+        command = masked(shlex.join(str(part) for part in arguments))
         said.append(f"Command: {line(command if command.startswith(('certbot', '/')) else 'certbot ' + command, 300)}")
     if facts.get("server_name"):
         said.append(f"Web server: {line(facts['server_name'], 120)}")

@@ -70,6 +70,9 @@ def settle(run: Run, server: Optional[IWebServer], deliver: bool = True) -> Outc
     if serving is not False and told and not run.has("settled"):
         run.note("settled")
         _report(run, serving)
+    elif serving is False and not run.has("reported-down"):
+        run.note("reported-down")
+        _report(run, serving)
     return Outcome(serving, told)
 
 

@@ -140,6 +140,8 @@ def _paragraph(found: Account, events: list[dict[str, Any]]) -> list[str]:
     if kind == "shown" and len(events) > 1:
         said += [f"  {name(event)}: {line(event.get('words'), 160)}" for event in events[:_SHOWN_LIMIT]]
         said += [f"  and {len(events) - _SHOWN_LIMIT} more places"] if len(events) > _SHOWN_LIMIT else []
+    if kind == "revoked" and first.get("explanation"):
+        said.append(f"  The CA says why: {line(first.get('explanation'), 300)}")
     if kind == "command-failed":
         said += _end_of(first.get("output")) + _tried(first)
     said += _stakes(found, first, affected)

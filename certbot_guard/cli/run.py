@@ -50,6 +50,7 @@ def run(context: click.Context, retry_for: Optional[float], timeout: Optional[fl
     asked = invocation.read(list(command[1:]))
     config = configuration.load(_settings(context, asked))
     asked = replace(asked, config_dir=_config_dir(command, config, asked))
+    _have_standard_streams()
     with Signals() as signals:
         def attempt(environment: dict[str, str]) -> Ended:
             return Command(command, signals, timeout, {**os.environ, **environment}).run()
@@ -88,6 +89,15 @@ def _supervise(command: tuple[str, ...], config: configuration.Config, asked: in
     return ends[-1]
 
 
+def _have_standard_streams() -> None:
+    """Whoever started us with one of them closed must not get something of ours in its place."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            os.close(descriptor)
+            return
+
+
 class _Time:
     """The real one."""
 
@@ -106,7 +116,7 @@ def _settings(context: click.Context, asked: invocation.Invocation) -> Path:
     chosen: Path = context.obj
     parent = context.parent
     named = parent is not None and parent.get_parameter_source("config_path") != ParameterSource.DEFAULT
-    return chosen if named or not asked.guard_config.exists() else asked.guard_config
+    return chosen if named or not os.path.exists(asked.guard_config) else asked.guard_config
 
 
 def _config_dir(command: tuple[str, ...], config: configuration.Config, asked: invocation.Invocation) -> Path:

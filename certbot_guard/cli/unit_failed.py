@@ -44,10 +44,11 @@ def unit_failed(config_path: Path, unit: str) -> None:
 def _tell(found: failure.Failure, settings: configuration.Config) -> bool:
     """Whether every channel has it, or nothing was to be said."""
     bases = statedir.every_directory(settings.state_dir)
-    if said.by_the_plugin(bases, found.since) or said.by_a_supervisor(bases, found.since):
+    directory = config_dir(found.command, settings)
+    if said.by_the_plugin(bases, found.since, directory) or said.by_a_supervisor(bases, found.since, directory):
         click.echo(f"{found.unit}: the run of certbot has told of this itself.")
         return True
-    news = Pass("unit-failed", settings, config_dir(found.command, settings))
+    news = Pass("unit-failed", settings, directory, recorded=True)
     news.note("command-failed", **found.event())
     return news.tell()
 

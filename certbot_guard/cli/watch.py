@@ -34,8 +34,6 @@ def watch(config_path: Path, quiet: bool, no_recover: bool) -> None:
     refuse_who_may_not_read(config_path)
     settings = configuration.load(config_path)
     identity = heartbeat.rid() if settings.heartbeat_url else ""
-    if settings.heartbeat_url:
-        _say(heartbeat.start(settings.heartbeat_url, identity))
     try:
         outcome = passes.watch(settings, recover=not no_recover)
     except passes.AtWorkError as error:
@@ -55,7 +53,8 @@ def watch(config_path: Path, quiet: bool, no_recover: bool) -> None:
     _say(metrics.written_if_configured(settings, statedir.every_directory(settings.state_dir), outcome.serving))
     if settings.heartbeat_url:
         body = "\n".join(f"{one.severity}: {one.name}: {one.words}" for one in outcome.standing) or "Nothing is wrong."
-        send = heartbeat.fail if outcome.severity == "critical" else heartbeat.success
+        # Not "up" while a renewal that failed stands: its run has said "down" to the same switch.
+        send = heartbeat.fail if outcome.severity == "critical" or outcome.renewals_fail else heartbeat.success
         _say(send(settings.heartbeat_url, identity, body))
     sys.exit(1 if outcome.is_trouble else 0)
 

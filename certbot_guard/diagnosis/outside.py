@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Callable, Optional
 
+from certbot_guard import logtail
 from certbot_guard.diagnosis.case import Case, Cause, Fields, beginning, quoted
 from certbot_guard.phrases import duration
 from certbot_guard.text import listed
@@ -38,7 +39,7 @@ def _command(reason: str = "", *codes: int) -> Callable[[Case], Optional[Fields]
         words = case.event.get("command")
         shown = " ".join(str(word) for word in words) if isinstance(words, (list, tuple)) else str(words or "")
         unit = str(case.event.get("unit") or "")
-        return {"what": unit or quoted(shown, 120), "code": str(case.event.get("code")), "signal": str(
+        return {"what": unit or quoted(logtail.masked(shown), 120), "code": str(case.event.get("code")), "signal": str(
             case.event.get("signal") or "a signal"), "took": duration(case.event.get("seconds"))}
 
     return seen
@@ -85,8 +86,8 @@ CAUSES = (
           "certbot", None, "Run by hand and read what it says: " + _AGAIN, "", (),
           {**_OF_A_LINEAGE, "due": "2026-11-20 04:17 UTC"}),
     Cause("lineage-revoked", _kind("revoked"), "The CA asks for its renewal now, before its time: as a rule since it has "
-          "revoked this certificate or is about to", "ca", False, "Renew it at once: " + _AGAIN + " --force-renewal. The "
-          "CA says why: {explanation}", "", (), {**_OF_A_LINEAGE, "explanation": "(nothing)"}),
+          "revoked this certificate or is about to", "ca", False, "Renew it at once: " + _AGAIN + " --force-renewal", "", (),
+          _OF_A_LINEAGE),
     Cause("lost-guard", _kind("lost-guard"), "Its renewal configuration does not say 'installer = guard' any more "
           "(installer: {installer}). certbot drops the line when it runs where this plugin is not installed, and renews "
           "unguarded from then on", "configuration", False, "Install certbot-guard where certbot runs, then: certbot "

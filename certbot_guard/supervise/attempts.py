@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any, Callable, Optional, Protocol, Union
 
-from certbot_guard import business, invocation, launch, said, settle, statedir
+from certbot_guard import business, findings, invocation, launch, logtail, said, settle, statedir
 from certbot_guard.config import Config
 from certbot_guard.errors import StateError
-from certbot_guard.journal import Journal
+from certbot_guard.journal import FILE, Journal
 from certbot_guard.passing import Pass
 from certbot_guard.run import Run, open_windows, runs_below, utc_now
 from certbot_guard.supervise import retry
@@ -95,11 +95,30 @@ class Supervisor:
 
     def _tell_success(self) -> None:
         """What was told of this certbot is over; where nothing was, nothing is looked at or written."""
+        if self._asked.dry_run:
+            return  # that it ended well says nothing of renewals
         mark = business.mark(str(self._config.path))
-        if any(os.path.lexists(base / mark) for base in self._bases):
+        if any(os.path.lexists(base / mark) for base in self._bases) and self._says_something():
             news = Pass("run", self._config, self._asked.config_dir)
             news.note("exit")
             news.tell(rest=True)
+
+    def _says_something(self) -> bool:
+        """Of ``certbot renew``, or of the same command as the one that failed: of another one it shows nothing."""
+        if self._asked.verb == "renew":
+            return True
+        shown = line(logtail.masked(" ".join(invocation.masked(self._words))), 100)[:60].rstrip()
+        for base in self._bases:
+            try:
+                if (base / FILE).exists():
+                    with closing(Journal.open(base, str(self._config.path))) as book:
+                        row = book.memory().standing.get(findings.subject_of_certbot(
+                            {"config_dir": str(self._asked.config_dir)}))
+                    if row is not None and row.key.startswith("command-") and shown in row.words:
+                        return True
+            except StateError:
+                continue
+        return False
 
     def _pass(self) -> Pass:
         return Pass("run", self._config, self._asked.config_dir, recorded=True, log_file=self._log_file())
@@ -109,7 +128,7 @@ class Supervisor:
 
     def _failure(self, ended: Ended) -> dict[str, Any]:
         return {"command": invocation.masked(self._words), "code": ended.code, "signal": ended.signal or None,
-                "reason": ended.reason, "output": ended.output.decode("utf-8", "replace")[-_OUTPUT_LIMIT:], "unit": "",
+                "reason": ended.reason, "output": logtail.end_of(ended.output.decode("utf-8", "replace"), _OUTPUT_LIMIT), "unit": "",
                 "seconds": round(ended.seconds, 1), "attempts": self._attempts}
 
     # -- again and again -------------------------------------------------------------------------------------
@@ -131,6 +150,14 @@ class Supervisor:
                     break
                 if not self._clock.wait(wait):
                     break
+            runs = self._held(hold)
+            newest = [run for run in runs if run.id in last]
+            if not ended.failed or newest:  # what this attempt came to is known, and takes the place of the earlier ones
+                earlier = [run for run in runs if run.id not in last]
+                for run in newest:
+                    _take_over(run, earlier)
+                for run in earlier:
+                    _forget(run)
         finally:
             runs = self._held(hold)
             hold.release()  # whoever comes now tells what we do not come to tell
@@ -168,11 +195,14 @@ class Supervisor:
             facts = {**news.facts, **hold.facts, "server": server, "report_only": True,
                      "environment": launch.surroundings()}
             try:
-                found = Run.create(self._bases, facts)
+                found = Run.create(self._bases, facts, alive=True)  # else it would be found dead before it is whole
             except StateError:
                 pass
         found.note("command-failed", **self._failure(ended))
         found.note("exit")
+        if isinstance(found, Run) and found.lock is not None:
+            os.close(found.lock)
+            found.lock = None
         return found
 
     def _held(self, hold: Hold) -> list[Run]:

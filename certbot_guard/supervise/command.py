@@ -208,7 +208,7 @@ class Command:
         """What the command has left behind may hold the pipe open for ever, and a reader of ours may hang."""
         over = time.monotonic() >= ended_at + _GRACE_SECONDS
         for stream in self._streams:
-            if over and (self._asked or (stream.owed <= 0 and not stream.pending)):
+            if over and (self._asked or self._timed_out or (stream.owed <= 0 and not stream.pending)):
                 stream.close()
 
     # -- signals ---------------------------------------------------------------------------------------------

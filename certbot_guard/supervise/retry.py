@@ -47,7 +47,9 @@ def verdict(failures: Iterable[Failure], now: datetime) -> Verdict:
     for event, facts in failures:
         found = diagnose(event, facts)
         # "Connection refused" may be for ever, but to ask again costs nothing: nobody counts it against us.
-        passes = found.transient or (found.transient is None and found.whose in ("network", "ca"))
+        # A challenge that failed is counted (Let's Encrypt: five an hour), and each attempt may stop Apache.
+        passes = found.transient or (found.transient is None and found.whose in ("network", "ca")
+                                     and not found.cause.startswith("challenge"))
         again, lasting = again or bool(passes), lasting or not passes
         if passes:
             named.append(seconds_until(found.retry_after, now))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from signal import Signals
 from typing import Any, Callable, Optional
 
-from certbot_guard import invocation
+from certbot_guard import invocation, logtail
 from certbot_guard.errors import ServerError
 from certbot_guard.servers import execute
 from certbot_guard.servers import units as systemd
@@ -71,7 +71,10 @@ def of(unit: str, environment: Mapping[str, str]) -> Failure:
     known = systemd.show([name], _PROPERTIES)[0]
     if known.get("LoadState") == "not-found":
         raise ServerError(f"systemd knows no unit {name}")
-    return read(name, known, environment, journal, time.monotonic(), datetime.now(timezone.utc))
+    monotonic, now = time.monotonic(), datetime.now(timezone.utc)
+    began = _moment(known, "InactiveExitTimestampMonotonic") or monotonic
+    since = now - timedelta(seconds=max(0.0, monotonic - began) + 1)
+    return read(name, known, environment, lambda found: journal(found, name, since), monotonic, now)
 
 
 def read(name: str, known: Mapping[str, str], environment: Mapping[str, str], said: Journal, monotonic: float,
@@ -92,15 +95,18 @@ def read(name: str, known: Mapping[str, str], environment: Mapping[str, str], sa
         name, _command(known.get("ExecStart", "")), reason,
         int(status) if how == "exit" and status.isdigit() and reason != "start" else None,
         status if how == "signal" and status else None,
-        said(invocation_id)[-OUTPUT_LIMIT:] if _INVOCATION.fullmatch(invocation_id) else "",
+        logtail.end_of(said(invocation_id), OUTPUT_LIMIT) if _INVOCATION.fullmatch(invocation_id) else "",
         # A second earlier: what is compared with it has been written by other clocks' rounding.
         now - timedelta(seconds=max(0.0, monotonic - began) + 1), max(0.0, ended - began) if over else 0.0,
         1 + int(known.get("NRestarts") or 0) if (known.get("NRestarts") or "0").isdigit() else 1,
         invocation_id, known.get("ActiveState") == "failed")
 
 
-def journal(invocation_id: str) -> str:
-    """The last lines that one invocation of a unit printed; systemd's own about it if it printed none."""
+def journal(invocation_id: str, unit: str, since: datetime) -> str:
+    """The last lines that one invocation of a unit printed; systemd's own about it if it printed none.
+
+    :param since: when that invocation began
+    """
     program = shutil.which("journalctl", path=execute.search_path({}))
     if program is None:
         return ""
@@ -109,9 +115,12 @@ def journal(invocation_id: str) -> str:
         # What was printed a moment ago may still be on its way into the file.
         execute.run([program, "--sync"], environment, _JOURNAL_SECONDS)
         # systemd.journal-fields(7): processes carry the first, what systemd says of a unit carries the second.
-        for field in ("_SYSTEMD_INVOCATION_ID", "INVOCATION_ID"):
-            result = execute.run([program, "--no-pager", "--quiet", "--output=cat", f"--lines={_LINES}",
-                                  f"{field}={invocation_id}"], environment, _JOURNAL_SECONDS)
+        # A process that ended at once may be gone before the journal could look up its invocation (measured, 252);
+        # its unit's name came with its output.
+        for wanted in ([f"_SYSTEMD_INVOCATION_ID={invocation_id}"],
+                       [f"--since=@{since.timestamp():.0f}", f"_SYSTEMD_UNIT={unit}"], [f"INVOCATION_ID={invocation_id}"]):
+            result = execute.run([program, "--no-pager", "--quiet", "--output=cat", f"--lines={_LINES}", *wanted],
+                                 environment, _JOURNAL_SECONDS)
             if result.code == 0 and result.output:
                 return result.output
     except ServerError:

@@ -20,7 +20,7 @@ from certbot_guard.watch import renewalinfo
 from certbot_guard.watch.files import Lineage, Note
 
 NOTED, NOTED_CA = "ari ", "ari-ca "
-MOST_A_PASS = 20
+MOST_A_PASS = 50
 _EVERY = timedelta(days=1)
 # RFC 9773 4.3.3: after a failure that stays, ask again in six hours.
 _AFTER_FAILURE = timedelta(hours=6)

@@ -124,8 +124,10 @@ class Look:
         with self._carefully("what the CAs say of renewals"):
             ari.look(self._lineages, self._pass.note, self._now, self._noted, self._changes, self._eyes.schedule)
             for lineage in self._lineages:
-                if lineage.validity is not None:
-                    self._well[self._subject("revoked", lineage.name)] = _WELL["revoked"]
+                row = self._memory.standing.get(self._subject("revoked", lineage.name))
+                if row is not None and lineage.validity is not None:
+                    renewed = row.not_after is not None and lineage.validity.not_after > row.not_after
+                    self._well[row.subject] = "It was renewed." if renewed else _WELL["revoked"]
 
     def _look_at(self, lineage: files.Lineage, plugins: frozenset[str]) -> None:
         skipped: set[str] = set()

@@ -49,6 +49,11 @@ class Outcome:
         return bool(self.found or self.standing or any(not line.endswith(": settled") for line in self.unfinished))
 
     @property
+    def renewals_fail(self) -> bool:
+        """A run of certbot's has failed, and none has ended well since."""
+        return any(one.subject.endswith(".conf") or one.subject.startswith("certbot") for one in self.standing)
+
+    @property
     def severity(self) -> str:
         return stakes.gravest([one.severity for one in [*self.found, *self.standing]])
 

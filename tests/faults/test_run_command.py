@@ -200,11 +200,42 @@ def test_the_same_failure_each_day_is_one_message_and_its_end_another(context: C
     for _ in range(3):
         assert supervise(context, *words).returncode == 1
     told_once(context)
+    assert supervise(context, "true").returncode == 0  # which says nothing of the other one
+    told_once(context)
     flag.touch()
     assert supervise(context, *words).returncode == 0
     context.wait_settled()
     mails = context.mailbox.stays_at(2, seconds=0.5)
     assert mails[1].subject.startswith("OK")
+
+
+def test_no_secret_of_the_command_is_told(context: Context) -> None:
+    context.guard_ini()
+    secrets = ["env", "API_TOKEN=hunter11", "sh", "-c", "echo mailtos://me:hunter22@smtp.example; exit 3", "slack://hunter33/x",
+               "https://u:hunter44@x.example/"]
+    assert supervise(context, *secrets).returncode == 3
+    assert "hunter" not in said(told_once(context))
+
+
+def test_a_closed_output_is_the_commands_own_and_its_code_is_passed_on(context: Context) -> None:
+    context.guard_ini()
+    words = [str(program("certbot-guard")), "--config", str(context.ini), "run", "--", "sh", "-c", "exit 5"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *words], env=context.environment, cwd="/", timeout=60,
+                          stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 5 and b"own error" not in done.stderr
+    told_once(context)
+
+
+def test_a_reader_that_hangs_does_not_outlast_the_timeout(context: Context) -> None:
+    context.guard_ini()
+    reading, writing = os.pipe()
+    try:
+        process = popen(context, "sh", "-c", "head -c 300000 /dev/zero; sleep 100", options=["--timeout", "1s"], stdout=writing)
+        assert process.wait(60) == 124
+    finally:
+        os.close(reading)
+        os.close(writing)
+    told_once(context)
 
 
 def test_what_the_plugin_has_told_is_not_told_again(context: Context) -> None:

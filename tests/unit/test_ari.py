@@ -236,8 +236,8 @@ def test_a_lineage_is_asked_about_once_a_day_and_not_sooner_than_its_ca_says(
     assert host.questions == 2
 
 
-def test_many_lineages_are_asked_about_in_turn_twenty_a_pass(host: Host) -> None:
-    for number in range(50):
+def test_many_lineages_are_asked_about_in_turn_fifty_a_pass(host: Host) -> None:
+    for number in range(120):
         host.lineage(f"n{number}.example")
     host.says = window(START + DAY, START + 2 * DAY)
     counts = []
@@ -247,7 +247,7 @@ def test_many_lineages_are_asked_about_in_turn_twenty_a_pass(host: Host) -> None
         counts.append(host.questions - before)
         host.now += HOUR
     infos = [url for url in host.asked if url.startswith(INFO)]
-    assert counts == [20, 20, 10, 0] and len(set(infos)) == 50
+    assert counts == [50, 50, 20, 0] and len(set(infos)) == 120
 
 
 def test_a_ca_without_renewal_information_is_asked_for_it_once_a_day_however_many_lineages_it_has(host: Host) -> None:
