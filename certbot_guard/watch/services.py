@@ -61,16 +61,26 @@ def look_at_endpoints(config: Config, config_dir: Path, note: Note, now: datetim
                       pause: Callable[[float], None] = time.sleep) -> None:
     """What the endpoints of guard.ini show after a reload. One that still shows the old certificate is given some time."""
     disk = on_disk(config_dir)
-    for seconds in (*_PATIENCE_SECONDS, None):
-        found: list[tuple[str, dict[str, Any]]] = []
-        shown = tls.look([_place(one) for one in config.watch.endpoints], _AGAIN_SECONDS)
-        _judge(shown, disk, lambda kind, **fields: found.append((kind, fields)), now, unknown_ok=False, settled_after=timedelta(0))
-        found = [(kind, fields) for kind, fields in found if fields["what"] in ("served-old", "served-expired")]
-        if not found or seconds is None:
-            break
-        pause(seconds)
-    for kind, fields in found:  # the rest was so before, and is the watch's
-        note(kind, **fields)
+    found = _old_endpoints(config, disk, now)
+    for seconds in _PATIENCE_SECONDS:
+        if found:
+            pause(seconds)
+            found = _old_endpoints(config, disk, now)
+    for fields in found:
+        note("shown", **fields)
+
+
+def _old_endpoints(config: Config, disk: Disk, now: datetime) -> list[dict[str, Any]]:
+    """What a reload should have changed; the rest was so before, and is the watch's."""
+    found: list[dict[str, Any]] = []
+
+    def keep(_kind: str, **fields: Any) -> None:
+        if fields["what"] in ("served-old", "served-expired"):
+            found.append(fields)
+
+    shown = tls.look([_place(one) for one in config.watch.endpoints], _AGAIN_SECONDS)
+    _judge(shown, disk, keep, now, unknown_ok=False, settled_after=timedelta(0))
+    return found
 
 
 def _place(one: Endpoint) -> tls.Place:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
 
@@ -531,3 +531,71 @@ def test_a_fatal_end_in_a_log_is_over_when_a_later_run_ended_well(machine: Watch
     machine.ran(machine.now - timedelta(minutes=5))
     machine.watch()
     assert "certbot ran to its end." in machine.mails[1].body
+
+
+# -- thirty days of each ---------------------------------------------------------------------------------------------
+
+
+def _no_guard(machine: Watched) -> None:
+    machine.watch()
+    machine.lineage("example.com", 80 * DAY, installer="")
+
+
+def _no_plugin(machine: Watched) -> None:
+    path = machine.directory / "renewal" / "example.com.conf"
+    path.write_text(path.read_text().replace("standalone", "dns-nowhere"))
+
+
+def _other_key(machine: Watched) -> None:
+    _write_key(machine.directory / "live" / "example.com", fits=False)
+
+
+def _old_shown(machine: Watched) -> None:
+    machine.shown = (place(1),)
+
+
+def _chain_cut(machine: Watched) -> None:
+    machine.shown = (place(1, "served-chain"),)
+
+
+def _expired_shown(machine: Watched) -> None:
+    machine.shown = (place(1, "served-expired"),)
+
+
+def _timer_off(machine: Watched) -> None:
+    machine.watch()
+    machine.attempt = None
+
+
+def _no_runs(machine: Watched) -> None:
+    (machine.logs / "letsencrypt.log").rename(machine.logs / "letsencrypt.log.1")
+
+
+@pytest.mark.parametrize("spoil, words, starts", [
+    (_no_guard, "not guarded any more", 0), (_broken, "renewal configuration not readable", 0), (_no_plugin, "cannot be renewed", 0),
+    (_other_key, "key does not fit", 0), (_old_shown, "old certificate shown", 0), (_chain_cut, "chain incomplete", 0),
+    (_expired_shown, "expired certificate shown", 0), (_timer_off, "certbot is not scheduled", 3), (_no_runs, "certbot does not run", 3)])
+def test_thirty_days_of_each_trouble_are_a_message_a_day_and_one_when_it_is_over(
+        machine: Watched, spoil: Any, words: str, starts: int) -> None:
+    machine.lineage("example.com", 80 * DAY)
+    spoil(machine)
+    runs = spoil not in (_no_runs, _timer_off)
+    for _ in range(120):
+        if runs:
+            machine.ran(machine.now - timedelta(minutes=30))
+        machine.watch()
+        machine.now += timedelta(hours=6)
+    days = machine.days()
+    expected = 30 - starts
+    if spoil is _broken:  # once told, it is for the runs that cannot read it to remind of it, as long as they do
+        expected = 10
+    assert abs(len(days) - expected) <= 1, days
+    assert all(words in mail.title for mail in machine.mails[:1]) and all(severity != "OK" for _, severity in days)
+    machine.shown, machine.attempt = (), DAILY
+    machine.lineage("example.com", 89 * DAY)
+    _write_key(machine.directory / "live" / "example.com", fits=True)
+    machine.ran(machine.now - timedelta(minutes=5))
+    for _ in range(3):
+        machine.watch()
+        machine.now += timedelta(hours=6)
+    assert len(machine.mails) == len(days) + 1 and machine.mails[-1].severity == "OK"
