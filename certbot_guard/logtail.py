@@ -60,7 +60,9 @@ _CHALLENGE = re.compile(r"(acme-challenge/)[\w-]+(?:\.[\w-]+)?")
 
 
 # Of slack://TokenA/TokenB every part is a secret; what Apprise does not know, nobody needs to read whole either.
-_OF_APPRISE = re.compile(r"\b((?!https?:|file:)[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)[^\s'\"]+", re.IGNORECASE)
+_OF_APPRISE = re.compile(
+    r"\b((?!(?:https?|file|ftps?|ldaps?|ldapi|unix|tcp|udp|tls|ssl|socks[45]h?|ssh|rsync|git|redis|mysql|postgres(?:ql)?):)"
+    r"(?![a-z0-9+.-]{0,20}https?:)[a-z][a-z0-9+.-]{1,20}://)[^\s'\"]+", re.IGNORECASE)
 
 
 def tail(log: Path, count: int) -> list[str]:

@@ -45,7 +45,9 @@ def _tell(found: failure.Failure, settings: configuration.Config) -> bool:
     """Whether every channel has it, or nothing was to be said."""
     bases = statedir.every_directory(settings.state_dir)
     directory = config_dir(found.command, settings)
-    if said.by_the_plugin(bases, found.since, directory) or said.by_a_supervisor(bases, found.since, directory):
+    # A wrapper does not say which directory its certbot uses.
+    named = directory if any(word.split("=")[0] == "--config-dir" for word in found.command) else None
+    if said.by_the_plugin(bases, found.since, named) or said.by_a_supervisor(bases, found.since, named):
         click.echo(f"{found.unit}: the run of certbot has told of this itself.")
         return True
     news = Pass("unit-failed", settings, directory, recorded=True)

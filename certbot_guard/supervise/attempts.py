@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional, Protocol, Union
 
 from certbot_guard import business, findings, invocation, launch, logtail, said, settle, statedir
 from certbot_guard.config import Config
+from certbot_guard.diagnosis.case import quoted
 from certbot_guard.errors import StateError
 from certbot_guard.journal import FILE, Journal
 from certbot_guard.passing import Pass
@@ -107,7 +108,9 @@ class Supervisor:
         """Of ``certbot renew``, or of the same command as the one that failed: of another one it shows nothing."""
         if self._asked.verb == "renew":
             return True
-        shown = line(logtail.masked(" ".join(invocation.masked(self._words))), 100)[:60].rstrip()
+        shown = quoted(logtail.masked(" ".join(invocation.masked(self._words))), 120)
+        if shown.endswith('…"'):
+            return False  # too long to be known whole
         for base in self._bases:
             try:
                 if (base / FILE).exists():

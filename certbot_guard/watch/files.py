@@ -155,7 +155,7 @@ def look(found: Lineage, note: Note, now: datetime, stale_after: timedelta, plug
 
 def _look_at_the_time(found: Lineage, note: Note, now: datetime, stale_after: timedelta) -> bool:
     due = found.due()
-    if found.validity is None or due is None or now - found.validity.not_after > _FORGOTTEN:
+    if found.validity is None or due is None or is_forgotten(found, now):
         return False
     expired = found.validity.not_after <= now
     lifetime = found.validity.lifetime or timedelta(days=90)
@@ -186,6 +186,11 @@ def _fits(certificate: Path, key: Path) -> Optional[bool]:
         return None
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return shown.public_bytes(*form) == private.public_key().public_bytes(*form)
+
+
+def is_forgotten(found: Lineage, now: datetime) -> bool:
+    """Its certificate expired so long ago that nobody needs it."""
+    return found.validity is not None and now - found.validity.not_after > _FORGOTTEN
 
 
 def installed_plugins() -> frozenset[str]:

@@ -26,7 +26,7 @@ from certbot_guard.standing import Memory
 from certbot_guard.watch import ari, attempts, files
 
 SINCE = "watched-since"
-_SERVED, _GUARDED, _RAN, _SCHEDULED = "served", "guarded ", "ran ", "scheduled "
+_SERVED, _GUARDED, _RAN, _SCHEDULED, _UNSCHEDULED = "served", "guarded ", "ran ", "scheduled ", "unscheduled "
 # A unit that a person has taken out of use is not missed.
 _NOT_WANTED = frozenset({"disabled", "masked", "masked-runtime"})
 # A restart, by an upgrade for example, is no outage to tell of.
@@ -54,6 +54,17 @@ def _uptime() -> timedelta:
         return timedelta.max
 
 
+def _is_unreadable(key: str) -> bool:
+    return any(part.startswith("renewal-configuration") for part in key.split("+"))
+
+
+def _changed(path: Optional[Path]) -> float:
+    try:
+        return os.lstat(path).st_ctime if path is not None else 0.0
+    except OSError:
+        return 0.0
+
+
 @dataclass(frozen=True)
 class Eyes:
     """What a pass looks with; a test that lives through thirty days passes its own clock and services."""
@@ -73,6 +84,7 @@ class Look:
     :param history: the facts of the runs of this directory
     :ivar serving: whether the web server serves; None where that is not known, or nobody's business
     :ivar problems: what could not be looked at, each a sentence
+    :ivar forgotten: of which nobody needs to hear any more: certificates that expired long ago
     """
 
     def __init__(self, one: Pass, config: Config, memory: Memory, noted: dict[str, str], history: list[dict[str, Any]],
@@ -84,8 +96,10 @@ class Look:
         self._stale_after = timedelta(seconds=config.watch.stale_after_seconds)
         self._lineages: list[files.Lineage] = []
         self._well: dict[str, str] = {}
+        self._read = False  # the renewal configurations could be listed: what is not among them is gone
         self.serving: Optional[bool] = None
         self.problems: list[str] = []
+        self.forgotten: set[str] = set()
 
     @contextmanager
     def _carefully(self, what: str) -> Iterator[None]:
@@ -98,14 +112,24 @@ class Look:
     def conclude(self) -> None:
         """What stands and was found well is noted, so that people are told that it is over."""
         there = {lineage.name for lineage in self._lineages}
+        services = {*self._config.deploy.also_reload, *dict(self._config.deploy.commands)}
         for subject, standing in self._memory.standing.items():
-            kind = subject.partition(" ")[0]
-            gone = kind in sightings.OF_A_LINEAGE and standing.lineage not in there and not (
-                self._directory / "renewal" / f"{standing.lineage}.conf").exists()
-            if gone and subject == self._subject(kind, standing.lineage):
+            kind, _, rest = subject.partition(" ")
+            if standing.lineage and standing.lineage not in there and self._is_gone(subject, kind, standing.lineage):
                 self._well[subject] = "Its renewal configuration is gone."
+            elif kind == "service" and rest not in services:
+                self._well[subject] = "certbot-guard does not reload it any more."
+            elif kind == "settings" and not self._config.problems:
+                self._well[subject] = "The settings are in order."
             if subject in self._well:
                 self._pass.note("seen-well", subject=subject, how=self._well[subject])
+
+    def _is_gone(self, subject: str, kind: str, name: str) -> bool:
+        facts = self._pass.facts
+        own = {findings.subject_of_lineage(facts, name), findings.subject_of_deployment(facts, name)}
+        if kind in sightings.OF_A_LINEAGE:
+            own.add(self._subject(kind, name))
+        return self._read and subject in own and not os.path.lexists(self._directory / "renewal" / f"{name}.conf")
 
     def _subject(self, kind: str, lineage: Optional[str] = None, **more: Any) -> str:
         return sightings.subject(self._pass.facts, {"kind": kind, "lineage": lineage, **more})
@@ -115,17 +139,21 @@ class Look:
     def at_files(self) -> None:
         """Every renewal configuration, and what it names."""
         with self._carefully(f"{self._directory}/renewal"):
+            if not os.path.lexists(self._directory / "renewal"):
+                return  # certbot has never been here, or its directory is not mounted
+            os.listdir(self._directory / "renewal")
             plugins = files.installed_plugins()
             for lineage in files.read(self._directory):
                 self._lineages.append(lineage)
                 with self._carefully(f"the lineage {lineage.name}"):
                     self._look_at(lineage, plugins)
+            self._read = True
         self._forget_guards()
         with self._carefully("what the CAs say of renewals"):
             ari.look(self._lineages, self._pass.note, self._now, self._noted, self._changes, self._eyes.schedule)
             for lineage in self._lineages:
                 row = self._memory.standing.get(self._subject("revoked", lineage.name))
-                if row is not None and lineage.validity is not None:
+                if row is not None and lineage.validity is not None and row.subject not in self.forgotten:
                     renewed = row.not_after is not None and lineage.validity.not_after > row.not_after
                     self._well[row.subject] = "It was renewed." if renewed else _WELL["revoked"]
 
@@ -142,8 +170,14 @@ class Look:
         for kind in looked & set(_WELL):
             self._well[self._subject(kind, lineage.name)] = _WELL[kind]
         row = self._memory.standing.get(findings.subject_of_lineage(self._pass.facts, lineage.name))
-        if row is not None and "lineage-broken" in looked and not lineage.error and row.key.startswith("renewal-configuration"):
+        # certbot looks closer than we do (at links, for example): it can read what it could not only if something changed.
+        if row is not None and not lineage.error and _is_unreadable(row.key) and any(
+                _changed(path) > row.seen.timestamp() for path in (lineage.path, lineage.certificate, lineage.key)):
             self._well[row.subject] = "certbot can read it."
+        if not lineage.guarded and not lineage.error:
+            self._well[self._subject("plugin-missing", lineage.name)] = "It is not guarded any more."
+        if files.is_forgotten(lineage, self._now):
+            self.forgotten |= {self._subject(kind, lineage.name) for kind in ("not-renewed", "revoked")}
         self._look_at_guard(lineage)
 
     def _is_told_by_runs(self, kind: str, lineage: files.Lineage) -> bool:
@@ -191,8 +225,11 @@ class Look:
 
     def _look_at_attempts(self) -> None:
         stale, unscheduled = self._subject("stale"), self._subject("no-timer")
+        if not self._read or (self._lineages and all(lineage.error for lineage in self._lineages)):
+            return
         if not any(lineage.autorenew and not lineage.error for lineage in self._lineages):
-            for subject in (stale, unscheduled):
+            for subject in (stale, unscheduled, *([] if self._lineages else [
+                    findings.subject_of_certbot(self._pass.facts)])):
                 self._well[subject] = "certbot has nothing to renew here."
             return
         last = attempts.last_run(self._logs_dir(), self._directory)
@@ -209,19 +246,37 @@ class Look:
         elif self._eyes.uptime() >= _JUST_BOOTED:
             self._pass.note("stale", last=moment(newest) if newest is not None else None,
                             limit=duration(limit.total_seconds()))
-        was = f"{_SCHEDULED}{self._directory}"
-        if attempts.look_at_schedule(self._pass.note, self._now, alive, was in self._noted, self._eyes.schedule):
-            self._changes[was] = self._now.isoformat()
-            self._well[unscheduled] = "It is scheduled again."
-        elif not any(event["kind"] == "no-timer" for event in self._pass.events()):
-            self._well[unscheduled] = "It runs all the same."
+        self._look_at_schedule(alive, unscheduled)
         self._hear_of(last)
+
+    def _look_at_schedule(self, alive: bool, subject: str) -> None:
+        was, missing = f"{_SCHEDULED}{self._directory}", f"{_UNSCHEDULED}{self._directory}"
+        found: list[dict[str, Any]] = []
+
+        def note(_kind: str, **fields: Any) -> None:
+            found.append(fields)
+
+        if attempts.look_at_schedule(note, self._now, alive, was in self._noted, self._eyes.schedule):
+            self._changes.update({was: self._now.isoformat(), missing: None})
+            self._well[subject] = "It is scheduled again."
+        elif not found:
+            self._changes[missing] = None
+            self._well[subject] = "It runs all the same."
+        elif not alive or missing in self._noted or subject in self._memory.standing:
+            self._pass.note("no-timer", **found[0])
+        else:  # systemd may only have been slow to answer: told when the next look finds none either
+            self._changes[missing] = self._now.isoformat()
 
     def _hear_of(self, last: Optional[attempts.LastRun]) -> None:
         ended = attempts.look(last, self._history, self._pass.note, lambda event: self._is_mended(event, last))
         row = self._memory.standing.get(findings.subject_of_certbot(self._pass.facts))
-        if ended is not None and row is not None and ended > row.seen:
+        if ended is None:
+            return
+        if row is not None and ended > row.seen:
             self._well[row.subject] = "certbot ran to its end."
+        for subject, standing in self._memory.standing.items():
+            if subject.startswith(f"hook {self._directory} ") and ended > standing.seen:
+                self._well[subject] = "The last run had no trouble with hooks."
 
     def _is_mended(self, event: dict[str, Any], last: Optional[attempts.LastRun]) -> bool:
         """What a log tells of is over where its lineage is gone, or was changed or renewed since."""
@@ -294,10 +349,27 @@ class Look:
                 from certbot_guard.watch import services
 
                 look = services.look
-            seen = look(self._config, config_dirs, server if self.serving else None, self._pass.note, self._now)
-            self._find_well(seen.asked, seen.complete)
+            shown: list[dict[str, Any]] = []
 
-    def _find_well(self, asked: frozenset[str], complete: bool) -> None:
+            def keep(_kind: str, **fields: Any) -> None:
+                shown.append(fields)
+
+            seen = look(self._config, config_dirs, server if self.serving else None, keep, self._now)
+            asked, complete = seen.asked, seen.complete
+            silent = {str(one["place"]) for one in shown if one.get("what") == "served-silent"} - seen.endpoints
+            if silent and server is not None and self._is_stopped_now(server):
+                # A run has stopped it for a challenge meanwhile.
+                shown = [one for one in shown if one["place"] not in silent]
+                asked, complete = asked - silent, False
+            for one in shown:
+                self._pass.note("shown", **one)
+            self._find_well(asked, complete, seen.endpoints)
+
+    def _is_stopped_now(self, server: IWebServer) -> bool:
+        now = self._seen(server)
+        return now is None or not now["serving"]
+
+    def _find_well(self, asked: frozenset[str], complete: bool, endpoints: frozenset[str]) -> None:
         shown = [event for event in self._pass.events() if event["kind"] == "shown"]
         wrong = {event.get("lineage") for event in shown}
         for subject, standing in self._memory.standing.items():
@@ -308,5 +380,5 @@ class Look:
                 self._well[subject] = "It is not looked at any more."
             elif kind == "deployed" and complete and standing.lineage not in wrong:
                 self._well[subject] = "The new certificate is what is shown."
-            elif kind == "service" and self._config.watch.endpoints and asked and not shown:
+            elif kind == "service" and endpoints and endpoints <= asked and not shown:
                 self._well[subject] = "What the endpoints show is right."

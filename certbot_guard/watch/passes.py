@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -51,7 +52,8 @@ class Outcome:
     @property
     def renewals_fail(self) -> bool:
         """A run of certbot's has failed, and none has ended well since."""
-        return any(one.subject.endswith(".conf") or one.subject.startswith("certbot") for one in self.standing)
+        return any((one.subject.startswith("/") and one.subject.endswith(".conf")) or one.subject.startswith("certbot ")
+                   for one in self.standing)
 
     @property
     def severity(self) -> str:
@@ -119,11 +121,14 @@ def _watch(config: Config, eyes: Eyes, recover: bool) -> Outcome:
             one.tell(known, rest=True, outside=eyes.outside)
             outcome.found += telling.found_by(one, known, eyes.now())
             outcome.problems += look.problems
+            gone = tuple(look.forgotten & set(memory.standing))
+            if book is not None and gone:
+                _quietly(outcome, lambda: book.forget(gone))
         if book is not None:
             changes[WATCHED] = eyes.now().isoformat()
             changes[SERVING] = None if outcome.serving is None else str(int(outcome.serving))
             _quietly(outcome, lambda: book.note(changes))
-            outcome.standing = list(_memory(book).standing.values())
+            outcome.standing = [one for one in _memory(book).standing.values() if _is_of(one, directories)]
     telling.deliver_waiting(bases, eyes.outside, rest=True)
     return outcome
 
@@ -160,6 +165,13 @@ def _memory(book: Optional[journals.Journal]) -> Memory:
         return book.memory() if book is not None else Memory()
     except StateError:
         return Memory()
+
+
+def _is_of(standing: Standing, directories: list[Path]) -> bool:
+    """Not of a configuration directory that is not looked at any more."""
+    named = re.search(r"(?:^|^(?:deployed|hook|certbot|stale|no-timer|not-renewed|revoked|lost-guard|plugin-missing|key-mismatch) )"
+                      r"(/.*)", standing.subject)
+    return named is None or any(f"{named[1]}/".startswith(f"{path}/") or named[1].startswith(f"{path} ") for path in directories)
 
 
 def _of_directory(history: list[dict[str, Any]], config_dir: Path) -> list[dict[str, Any]]:

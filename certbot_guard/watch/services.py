@@ -28,12 +28,14 @@ Note = Callable[..., object]
 
 @dataclass(frozen=True)
 class Seen:
-    """:ivar asked: the places that were looked at, as they are named in events
-    :ivar complete: every place that there is was looked at
+    """:ivar asked: the places that were looked at and could be judged, as they are named in events
+    :ivar complete: every place that there is was
+    :ivar endpoints: those of guard.ini
     """
 
     asked: frozenset[str] = frozenset()
     complete: bool = False
+    endpoints: frozenset[str] = frozenset()
 
 
 def look(config: Config, config_dirs: Sequence[Path], server: Optional[IWebServer], note: Note, now: datetime,
@@ -51,10 +53,21 @@ def look(config: Config, config_dirs: Sequence[Path], server: Optional[IWebServe
         pause(_PAUSE_SECONDS)
         for number, again in zip(silent, tls.look([shown[number].place for number in silent], _AGAIN_SECONDS)):
             shown[number] = again
-    _judge(shown[:len(hosts.places)], disk, note, now, unknown_ok=True)
-    _judge(shown[len(hosts.places):], disk, note, now, unknown_ok=False)
-    complete = server is not None and not hosts.problem and not hosts.left_out and all(one.asked for one in shown)
-    return Seen(frozenset(_where(one.place) for one in shown if one.asked and not (one.place.guess and not one.chain)), complete)
+    wrong: list[dict[str, Any]] = []
+    for part, unknown_ok in ((shown[:len(hosts.places)], True), (shown[len(hosts.places):], False)):
+        _judge(part, disk, lambda _kind, **fields: wrong.append(fields), now, unknown_ok, timedelta(0))
+    told = []
+    for part, unknown_ok in ((shown[:len(hosts.places)], True), (shown[len(hosts.places):], False)):
+        _judge(part, disk, lambda _kind, **fields: told.append(fields), now, unknown_ok)
+    for fields in told:
+        note("shown", **fields)
+    # What was renewed a moment ago and is not shown yet is neither wrong nor well.
+    young = {one["place"] for one in wrong} - {one["place"] for one in told}
+    nowhere = server is None and (config.watch.served == "no" or not config.server_usable)
+    complete = ((server is not None or nowhere) and not hosts.problem and not hosts.left_out and not young
+                and all(one.asked for one in shown))
+    asked = frozenset(_where(one.place) for one in shown if one.asked and not (one.place.guess and not one.chain))
+    return Seen(asked - young, complete, frozenset(_where(place) for place in named))
 
 
 def look_at_endpoints(config: Config, config_dir: Path, note: Note, now: datetime,

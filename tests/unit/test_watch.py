@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Optional
 
@@ -470,7 +470,9 @@ def test_what_cannot_be_judged_any_more_has_not_been_renewed(machine: Watched, c
     assert not any("It has been renewed" in mail.body for mail in machine.mails)
     machine.lineage("example.com", 89 * DAY)
     machine.watch()
-    assert "It has been renewed." in machine.mails[-1].body
+    if change is not _forgotten:
+        assert "It has been renewed." in machine.mails[-1].body
+    assert not machine.watch().is_trouble
 
 
 def test_another_installer_and_nothing_to_renew_have_words_of_their_own(machine: Watched) -> None:
@@ -599,3 +601,60 @@ def test_thirty_days_of_each_trouble_are_a_message_a_day_and_one_when_it_is_over
         machine.watch()
         machine.now += timedelta(hours=6)
     assert len(machine.mails) == len(days) + 1 and machine.mails[-1].severity == "OK"
+
+
+# -- rows that end, and rows that must not ---------------------------------------------------------------------------
+
+
+def test_a_lineage_that_failed_and_was_deleted_stands_no_more(machine: Watched) -> None:
+    machine.lineage("example.com", 20 * DAY)
+    machine.lineage("other.example", 80 * DAY)
+    machine.fail("example.com")
+    (machine.directory / "renewal" / "example.com.conf").unlink()
+    machine.now += timedelta(hours=1)
+    outcome = machine.watch()
+    assert "Its renewal configuration is gone." in machine.mails[1].body and not outcome.is_trouble
+
+
+def test_what_certbot_cannot_read_is_not_well_because_we_can(machine: Watched) -> None:
+    machine.now = datetime.now(timezone.utc) + DAY  # after everything that the disk knows of
+    machine.lineage("example.com", 80 * DAY)
+    machine.ran(machine.now)
+    path = machine.directory / "renewal" / "example.com.conf"
+    machine.run(("lineage-broken", {"path": str(path), "error": "expected cert.pem to be a symlink"}))
+    machine.now += timedelta(hours=1)
+    assert machine.watch().is_trouble and len(machine.mails) == 1
+
+
+def test_a_directory_that_is_not_there_now_is_nothing_well(machine: Watched) -> None:
+    machine.lineage("example.com", 80 * DAY)
+    machine.watch()
+    machine.lineage("example.com", 80 * DAY, installer="")
+    machine.now += 4 * DAY
+    machine.watch()
+    assert len(machine.mails) == 1
+    (machine.directory / "renewal").rename(machine.directory / "away")
+    machine.now += timedelta(hours=1)
+    assert machine.watch().is_trouble and len(machine.mails) == 1
+    (machine.directory / "renewal").mkdir()
+    (machine.directory / "renewal").rmdir()
+    (machine.directory / "away").rename(machine.directory / "renewal")
+
+
+def test_a_service_that_is_not_reloaded_any_more_and_settings_in_order_stand_no_more(machine: Watched) -> None:
+    machine.lineage("example.com", 80 * DAY)
+    machine.run(("deployed", {"lineage": "example.com"}), ("also-reload-failed", {"service": "postfix", "reason": "exit code 1"}),
+                ("lineage", {"lineage": "example.com"}), ("config-problem", {"text": "guard.ini, line 3: unknown key"}))
+    machine.now += timedelta(hours=1)
+    assert not machine.watch().is_trouble
+    assert "does not reload it any more" in machine.mails[1].body and "in order" in machine.mails[1].body
+
+
+def test_a_reload_that_failed_is_over_when_the_new_certificate_is_what_is_shown(machine: Watched) -> None:
+    machine.lineage("example.com", 80 * DAY)
+    machine.run(("deployed", {"lineage": "example.com"}), ("reload-failed", {"lineage": "example.com", "reason": "no"}))
+    machine.complete = False
+    machine.now += timedelta(hours=1)
+    assert machine.watch().is_trouble and len(machine.mails) == 1
+    machine.complete = True
+    assert not machine.watch().is_trouble and "The new certificate is what is shown." in machine.mails[1].body
