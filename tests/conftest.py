@@ -18,8 +18,12 @@ def _guard_is_installed() -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A shell that starts us in the background has SIGINT ignored, and every certbot that we start would inherit that."""
+    """A shell that starts us in the background has these ignored, nohup too, and every certbot that we start would
+    inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ def test_a_certificate_is_told_by_when_it_expires_and_how_long_it_lives(host: Ho
     host.lineage("a", days_left=20, days=90)
     host.lineage("b", more="installer = apache\n")
     found = host.numbers()
-    assert abs(found["certificate_not_after_timestamp_seconds", "a"] - (NOW + timedelta(days=20)).timestamp()) < 120
+    assert abs(found["certificate_not_after_timestamp_seconds", "a"] - (NOW + timedelta(days=20)).timestamp()) < 7200
     assert found["certificate_lifetime_seconds", "a"] == 90 * 86400
     assert (found["certificate_not_after_timestamp_seconds", "a"]
             - found["certificate_not_before_timestamp_seconds", "a"] == 90 * 86400)
