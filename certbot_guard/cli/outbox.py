@@ -58,7 +58,7 @@ def outbox(context: click.Context, as_json: bool) -> None:
         if row.replaced:
             click.echo(f"  it took the place of {row.replaced} earlier message{'' if row.replaced == 1 else 's'}")
         if row.rests_until:
-            click.echo("  tried again by the next run of certbot, or now with: certbot-guard outbox flush")
+            click.echo("  tried again by the next run of certbot or watch, or now with: certbot-guard outbox flush")
     sys.exit(1 if rows else 0)
 
 

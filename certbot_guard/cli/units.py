@@ -18,7 +18,7 @@ _FOR = click.option("--for", "target", type=click.Choice(["systemd", "cron"]), d
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-@click.group("units", short_help="Set up the watch, the boot unit, and what tells when certbot's unit fails.")
+@click.group("units", short_help="Set up systemd (or cron): watch, boot, failed units.")
 def units() -> None:
     """The systemd units that look after certificates every hour, finish at boot what a power cut left, and tell when
     certbot's own unit fails; where there is no systemd, a cron.d file."""
