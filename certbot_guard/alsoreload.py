@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from certbot_guard.errors import ServerError
 from certbot_guard.run import Run, utc_now
 from certbot_guard.servers import execute
 
-_SECONDS = 30.0
+_SECONDS, _SECONDS_IN_ALL = 30.0, 60.0
+_LOCK = "others.lock"
 # Runs a command for so many seconds, and says how it ended.
 Execute = Callable[[Sequence[str], dict[str, str], float], execute.Result]
 
@@ -24,20 +26,36 @@ Execute = Callable[[Sequence[str], dict[str, str], float], execute.Result]
 def reload_others(run: Run, config: Config, execute_: Execute = execute.run) -> None:
     """Every service of ``[deploy]`` was reloaded, or an event says why not; then what the endpoints show was looked at.
 
-    Does nothing where no lineage was deployed in this run. Never raises.
+    Does nothing where no lineage was deployed in this run, or another settler is at it. Takes a minute at the most, and
+    another one for the endpoints: people wait to be told.
     """
     if run.facts.get("dry_run") or not run.has("deployed"):
         return
+    lock = run.hold(_LOCK)
+    if lock is None:
+        return
+    try:
+        _reload_all(run, config, execute_)
+    finally:
+        os.close(lock)
+
+
+def _reload_all(run: Run, config: Config, execute_: Execute) -> None:
+    ends = time.monotonic() + _SECONDS_IN_ALL
     done = {event.get("service") for event in run.events() if event["kind"] in ("also-reloaded", "also-reload-failed")}
     left = [(service, command) for service, command in _services(config.deploy) if service not in done]
     for service, command in left:
-        reason, detail = _reload(command, execute_)
+        left_seconds = min(_SECONDS, ends - time.monotonic())
+        reason, detail = _reload(command, execute_, left_seconds) if left_seconds > 1 else (
+            f"the services before it took {_SECONDS_IN_ALL:.0f} s", "")
         if reason:
             run.note("also-reload-failed", service=service, reason=reason, detail=detail[-4000:])
         else:
             run.note("also-reloaded", service=service)
     if left and config.watch.endpoints:
-        _look_at_endpoints(run, config)
+        from certbot_guard.watch import services
+
+        services.look_at_endpoints(config, Path(str(run.facts["config_dir"])), run.note, utc_now())
 
 
 def _services(deploy: DeployConfig) -> Iterator[tuple[str, list[str]]]:
@@ -48,25 +66,16 @@ def _services(deploy: DeployConfig) -> Iterator[tuple[str, list[str]]]:
                         else ["systemctl", "try-reload-or-restart", "--", service])
 
 
-def _reload(command: list[str], execute_: Execute) -> tuple[str, str]:
+def _reload(command: list[str], execute_: Execute, seconds: float) -> tuple[str, str]:
     """Why it failed, and what it printed; the first is empty where it did not fail."""
     if command[0] == "systemctl" and not execute.under_systemd():
         return "there is no systemd here; name a command for it in [deploy]: NAME_command = ...", ""
     environment = {"PATH": os.pathsep.join(execute.SBIN), "LANG": "C", "LC_ALL": "C"}
     try:
-        result = execute_(command, environment, _SECONDS)
+        result = execute_(command, environment, seconds)
     except ServerError as error:
         return str(error), error.detail
     if result.code == 0:
         return "", ""
-    how = f"exit code {result.code}" if result.code is not None else f"it did not end in {_SECONDS:.0f} s"
+    how = f"exit code {result.code}" if result.code is not None else f"it did not end in {seconds:.0f} s"
     return how, result.output
-
-
-def _look_at_endpoints(run: Run, config: Config) -> None:
-    from certbot_guard.watch import services
-
-    try:
-        services.look_at_endpoints(config, Path(str(run.facts["config_dir"])), run.note, utc_now())
-    except Exception as error:
-        run.note("guard-error", where="endpoints", error=f"{type(error).__name__}: {error}")

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -64,21 +65,29 @@ def settle(run: Run, server: Optional[IWebServer], deliver: bool = True) -> Outc
             _note_not_attempted(run)
         serving = bring_back(run, server)
         _finish_saved(run, server)
+    config = configuration.load(Path(str(run.facts.get("guard_config") or "")))
     if serving is not False:
-        alsoreload.reload_others(run, configuration.load(Path(str(run.facts.get("guard_config") or ""))))
+        _carefully(run, "also_reload", lambda: alsoreload.reload_others(run, config))
     told = _tell(run, server, deliver)
     if serving is not False and told and not run.has("settled"):
         run.note("settled")
-        _report(run, serving)
+        _carefully(run, "report", lambda: _report(run, config, serving))
     elif serving is False and not run.has("reported-down"):
         run.note("reported-down")
-        _report(run, serving)
+        _carefully(run, "report", lambda: _report(run, config, serving))
     return Outcome(serving, told)
 
 
-def _report(run: Run, serving: Optional[bool]) -> None:
+def _carefully(run: Run, where: str, action: Callable[[], None]) -> None:
+    """What comes after Apache serves must not end the sentinel: a bug, or a package that was replaced meanwhile."""
+    try:
+        action()
+    except Exception as error:
+        telling.guard_error(run, where, f"{type(error).__name__}: {error}")
+
+
+def _report(run: Run, config: Config, serving: Optional[bool]) -> None:
     """The dead man's switch and the file of numbers know of this run, where guard.ini names them."""
-    config = configuration.load(Path(str(run.facts.get("guard_config") or "")))
     if not (config.heartbeat_url or config.metrics_textfile):
         return
     from certbot_guard import heartbeat, metrics  # of few, and not of those who bring Apache back

@@ -53,16 +53,13 @@ def look(config: Config, config_dirs: Sequence[Path], server: Optional[IWebServe
         pause(_PAUSE_SECONDS)
         for number, again in zip(silent, tls.look([shown[number].place for number in silent], _AGAIN_SECONDS)):
             shown[number] = again
-    wrong: list[dict[str, Any]] = []
-    for part, unknown_ok in ((shown[:len(hosts.places)], True), (shown[len(hosts.places):], False)):
-        _judge(part, disk, lambda _kind, **fields: wrong.append(fields), now, unknown_ok, timedelta(0))
-    told = []
-    for part, unknown_ok in ((shown[:len(hosts.places)], True), (shown[len(hosts.places):], False)):
-        _judge(part, disk, lambda _kind, **fields: told.append(fields), now, unknown_ok)
+    parts = ((shown[:len(hosts.places)], True), (shown[len(hosts.places):], False))
+    told = [fields for part, unknown_ok in parts for fields in _judged(part, disk, now, unknown_ok, SETTLED_AFTER)]
     for fields in told:
         note("shown", **fields)
     # What was renewed a moment ago and is not shown yet is neither wrong nor well.
-    young = {one["place"] for one in wrong} - {one["place"] for one in told}
+    young = {fields["place"] for part, unknown_ok in parts for fields in _judged(part, disk, now, unknown_ok)}
+    young -= {fields["place"] for fields in told}
     nowhere = server is None and (config.watch.served == "no" or not config.server_usable)
     complete = ((server is not None or nowhere) and not hosts.problem and not hosts.left_out and not young
                 and all(one.asked for one in shown))
@@ -72,41 +69,33 @@ def look(config: Config, config_dirs: Sequence[Path], server: Optional[IWebServe
 
 def look_at_endpoints(config: Config, config_dir: Path, note: Note, now: datetime,
                       pause: Callable[[float], None] = time.sleep) -> None:
-    """What the endpoints of guard.ini show after a reload. One that still shows the old certificate is given some time."""
-    disk = on_disk(config_dir)
-    found = _old_endpoints(config, disk, now)
-    for seconds in _PATIENCE_SECONDS:
-        if found:
-            pause(seconds)
-            found = _old_endpoints(config, disk, now)
+    """Note each endpoint of guard.ini that shows an old certificate after a reload, and goes on to do so for a while.
+
+    What else is wrong there was so before, and is the watch's.
+    """
+    disk, places = on_disk(config_dir), [_place(one) for one in config.watch.endpoints]
+    found: list[dict[str, Any]] = []
+    for seconds in (0.0, *_PATIENCE_SECONDS):
+        pause(seconds)
+        found = [fields for fields in _judged(tls.look(places, _AGAIN_SECONDS), disk, now, unknown_ok=False)
+                 if fields["what"] in ("served-old", "served-expired")]
+        places = [place for place in places if _where(place) in {fields["place"] for fields in found}]
+        if not places:
+            break
     for fields in found:
         note("shown", **fields)
-
-
-def _old_endpoints(config: Config, disk: Disk, now: datetime) -> list[dict[str, Any]]:
-    """What a reload should have changed; the rest was so before, and is the watch's."""
-    found: list[dict[str, Any]] = []
-
-    def keep(_kind: str, **fields: Any) -> None:
-        if fields["what"] in ("served-old", "served-expired"):
-            found.append(fields)
-
-    shown = tls.look([_place(one) for one in config.watch.endpoints], _AGAIN_SECONDS)
-    _judge(shown, disk, keep, now, unknown_ok=False, settled_after=timedelta(0))
-    return found
 
 
 def _place(one: Endpoint) -> tls.Place:
     return tls.Place(one.host, one.port, one.asked, one.starttls, "[watch] endpoints")
 
 
-def _judge(shown: Sequence[tls.Shown], disk: Disk, note: Note, now: datetime, unknown_ok: bool,
-           settled_after: timedelta = SETTLED_AFTER) -> None:
-    for one in shown:
-        if one.asked:
-            for trouble in judge.judge(one, disk, now, unknown_ok, settled_after):
-                note("shown", what=trouble.kind, lineage=trouble.lineage or None, place=_where(trouble.place),
-                     words=trouble.words, not_after=trouble.not_after.isoformat() if trouble.not_after else None)
+def _judged(shown: Sequence[tls.Shown], disk: Disk, now: datetime, unknown_ok: bool,
+            settled_after: timedelta = timedelta(0)) -> list[dict[str, Any]]:
+    """What is wrong there, as the fields of events."""
+    return [{"what": trouble.kind, "lineage": trouble.lineage or None, "place": _where(trouble.place),
+             "words": trouble.words, "not_after": trouble.not_after.isoformat() if trouble.not_after else None}
+            for one in shown if one.asked for trouble in judge.judge(one, disk, now, unknown_ok, settled_after)]
 
 
 def _where(place: tls.Place) -> str:

@@ -304,6 +304,29 @@ def test_other_services_are_reloaded_once_after_a_deployment_and_a_failure_is_to
     assert "It was reloaded." in context.mailbox.stays_at(2, seconds=0.3)[1].text
 
 
+def test_services_that_hang_keep_nobody_from_being_told(context: Context) -> None:
+    watched(context, more="[deploy]\n" + "".join(service(context, f"slow{number}", "sleep 300") for number in range(4)))
+    run = context.renew(wait=False)
+    run.wait(240)
+    context.wait_settled(240)
+    mail = only_mail(context)
+    assert "slow0 not reloaded" in mail.subject or "not reloaded" in mail.subject
+    assert "did not end in" in mail.text and "the services before it took" in mail.text and context.apache.serving()
+
+
+def test_a_bug_in_what_comes_after_apache_serves_is_told_and_ends_nothing(context: Context) -> None:
+    """As when the package is replaced during a run."""
+    watched(context, more="[deploy]\n" + service(context, "good", "true"))
+    run, held = in_the_window(context)
+    directory = next((context.state / "runs").iterdir())
+    (directory / "others.lock").symlink_to("nowhere")  # whatever it is that goes wrong there
+    held.release()
+    run.wait()
+    context.wait_settled()
+    assert context.apache.serving() and run.returncode == 0
+    assert "also_reload" in only_mail(context).text
+
+
 def test_where_nothing_was_deployed_nothing_is_reloaded(context: Context) -> None:
     notes = context.directory / "notes"
     watched(context, more="[deploy]\n" + service(context, "good", f"echo good >> {notes}"))
