@@ -19,13 +19,13 @@ from certbot_guard.outages import outages_of, parsed
 from certbot_guard.stakes import Validity
 
 # A message is made when one of these is new; every other kind is context.
-NOTEWORTHY = frozenset({
+# Seen from outside a run: certbot_guard.sightings.
+SIGHTED = frozenset({"not-renewed", "revoked", "lost-guard", "plugin-missing", "key-mismatch", "shown", "server-down", "stale",
+                     "no-timer", "also-reload-failed", "command-failed"})
+NOTEWORTHY = SIGHTED | frozenset({
     "refused", "left-running", "stop-failed", "start-failed", "serving", "overdue", "not-attempted", "lineage-failed",
     "lineage-broken", "hook-failed", "fatal", "reload-refused", "reload-failed", "not-served", "guard-error", "died",
-    "left-down", "config-problem",
-    # seen from outside a run: certbot_guard.sightings
-    "not-renewed", "revoked", "lost-guard", "plugin-missing", "key-mismatch", "shown", "server-down", "stale", "no-timer",
-    "also-reload-failed", "command-failed"})
+    "left-down", "config-problem"})
 # What a certbot_guard.passing.Pass is of.
 OUTSIDE_VERBS = frozenset({"watch", "run", "unit-failed"})
 REFUSALS = frozenset({"refused", "left-running", "reload-refused"})

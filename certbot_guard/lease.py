@@ -8,13 +8,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from certbot_guard import flock
 from certbot_guard.errors import JournalError
 
 
@@ -59,15 +59,8 @@ def exclusive(path: Path, patience_seconds: float) -> Iterator[None]:
     """Nobody else is inside such a block of the same path. :raises JournalError: somebody is, and does not leave."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        deadline = time.monotonic() + patience_seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise JournalError(f"{path} is held by another process") from None
-                time.sleep(0.02)
+        if not flock.taken(descriptor, patience_seconds):
+            raise JournalError(f"{path} is held by another process")
         yield
     finally:
         os.close(descriptor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from certbot_guard.stakes import Validity
 
@@ -86,6 +86,11 @@ def validity_of(pem: bytes) -> Optional[Validity]:
         certificate = x509.load_pem_x509_certificate(pem)
     except ValueError:
         return None
+    return validity_in(certificate)
+
+
+def validity_in(certificate: Any) -> Validity:
+    """Of a parsed certificate, on any supported cryptography."""
     if hasattr(certificate, "not_valid_after_utc"):
         return Validity(certificate.not_valid_after_utc, certificate.not_valid_before_utc)
     # cryptography < 42

@@ -6,7 +6,6 @@ remembered by the journal, and whoever looks again finds the trouble again.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 import time
@@ -15,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
-from certbot_guard import __version__, invocation, statedir
+from certbot_guard import __version__, flock, invocation, statedir
 from certbot_guard.config import Config
 from certbot_guard.errors import StateError
 from certbot_guard.interfaces import IWebServer
@@ -66,27 +65,22 @@ class Pass:
         """Nobody else's pass is told meanwhile: two that see the same would tell it twice."""
         descriptor: Optional[int] = None
         try:
-            descriptor = self._lock(time.monotonic() + patience_seconds)
+            descriptor = self._lock(patience_seconds)
             yield descriptor is not None
         finally:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def _lock(self, deadline: float) -> Optional[int]:
+    def _lock(self, patience_seconds: float) -> Optional[int]:
         for base in statedir.state_directories(self.config.state_dir):
             try:
                 descriptor = statedir.open_lock(statedir.secure_directory(base) / _LOCK)
             except (OSError, StateError):
                 continue
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return descriptor
-                except OSError:
-                    if time.monotonic() >= deadline:
-                        os.close(descriptor)
-                        return None
-                    time.sleep(0.01)
+            if flock.taken(descriptor, patience_seconds):
+                return descriptor
+            os.close(descriptor)
+            return None
         return None
 
     def tell(self, server: Optional[IWebServer] = None, rest: bool = False, outside: Any = None) -> bool:

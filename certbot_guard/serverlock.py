@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator, Optional
 
-from certbot_guard import statedir
+from certbot_guard import flock, statedir
 from certbot_guard.errors import StateError
 
 
@@ -33,16 +31,10 @@ def take(identity: str, patience_seconds: float, give_up: Callable[[], bool] = l
         descriptor = statedir.open_lock(statedir.secure_directory(lock_directory()) / name)
     except OSError as error:
         raise StateError(f"the lock of {identity} cannot be opened: {error}") from error
-    deadline = time.monotonic() + patience_seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except OSError:
-            if time.monotonic() >= deadline or give_up():
-                os.close(descriptor)
-                return None
-            time.sleep(0.05)
+    if flock.taken(descriptor, patience_seconds, give_up):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 @contextmanager

@@ -10,14 +10,14 @@ from datetime import datetime
 from typing import Any, Optional
 
 from certbot_guard import stakes
-from certbot_guard.account import Account
+from certbot_guard.account import SIGHTED, Account
 from certbot_guard.outages import parsed
 from certbot_guard.phrases import moment, sentence, span
 from certbot_guard.reasoning import advice, masked, meaning, names_of, seconds_since, why
 from certbot_guard.text import line, listed
 
 OF_A_LINEAGE = frozenset({"not-renewed", "revoked", "lost-guard", "plugin-missing", "key-mismatch"})
-KINDS = OF_A_LINEAGE | {"shown", "server-down", "stale", "no-timer", "also-reload-failed", "command-failed"}
+KINDS = SIGHTED
 # What a certificate's end hurts, whatever the words are.
 _EXPIRY = frozenset({"not-renewed", "revoked"})
 _SHOWN_LIMIT = 8

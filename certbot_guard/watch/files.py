@@ -111,8 +111,7 @@ def _certificate(path: Path) -> tuple[Optional[Validity], tuple[str, ...]]:
     from cryptography import x509
 
     try:
-        data = path.read_bytes()
-        certificate = x509.load_pem_x509_certificate(data)
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError):
         return None, ()
     try:
@@ -120,7 +119,7 @@ def _certificate(path: Path) -> tuple[Optional[Validity], tuple[str, ...]]:
         found = tuple(names.get_values_for_type(x509.DNSName))
     except (ValueError, x509.ExtensionNotFound):
         found = ()
-    return lineages.validity_of(data), found
+    return lineages.validity_in(certificate), found
 
 
 # -- what is wrong with them -----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Iterable, Optional, Sequence
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certbot_guard import stakes, text
+from certbot_guard.lineages import validity_in
 from certbot_guard.phrases import moment
 from certbot_guard.watch.ondisk import (
     Disk,
@@ -27,7 +28,6 @@ from certbot_guard.watch.ondisk import (
     parse,
     plain_name,
     signed,
-    validity_of,
 )
 from certbot_guard.watch.tls import Place, Shown
 
@@ -75,7 +75,7 @@ class _Case:
         self.named = self.by_files if self.by_files in named else _newest(named)
         self.lineage = self.current or self.earlier or self.named or self.by_files
         self.names = names_of(self.leaf)
-        self.validity = validity_of(self.leaf)
+        self.validity = validity_in(self.leaf)
 
     @property
     def ours(self) -> bool:
@@ -164,7 +164,7 @@ def _copied(case: _Case) -> Optional[OnDisk]:
         newest = parse(one.fullchain[0])
         if newest is None or organization(newest) != organization(case.leaf):
             continue
-        theirs, own = validity_of(newest).not_before, case.validity.not_before
+        theirs, own = validity_in(newest).not_before, case.validity.not_before
         if theirs is not None and own is not None and own < theirs:
             return one
     return None

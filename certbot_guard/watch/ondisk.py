@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from certbot_guard.stakes import Validity
 from certbot_guard.watch.tls import Place
 
 if TYPE_CHECKING:
@@ -121,14 +120,6 @@ def names_of(certificate: Certificate) -> frozenset[str]:
         return frozenset([*names, *(str(one) for one in found.get_values_for_type(x509.IPAddress))])
     except (ValueError, x509.ExtensionNotFound):
         return frozenset()
-
-
-def validity_of(certificate: Any) -> Validity:
-    if hasattr(certificate, "not_valid_after_utc"):
-        return Validity(certificate.not_valid_after_utc, certificate.not_valid_before_utc)
-    # cryptography < 42
-    return Validity(certificate.not_valid_after.replace(tzinfo=timezone.utc),
-                    certificate.not_valid_before.replace(tzinfo=timezone.utc))
 
 
 def signed(below: Certificate, above: Certificate) -> bool:

@@ -6,16 +6,16 @@ first one. What a pass could not look at is neither found wrong nor found well.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import findings, settle, stakes, statedir, telling
+from certbot_guard import findings, flock, settle, stakes, statedir, telling
 from certbot_guard import journal as journals
 from certbot_guard.config import Config
 from certbot_guard.errors import GuardError, StateError
@@ -77,10 +77,8 @@ def alone(config: Config) -> Iterator[None]:
             except StateError:
                 continue
             held.callback(os.close, descriptor)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise AtWorkError("another certbot-guard watch is at work") from error
+            if not flock.taken(descriptor):
+                raise AtWorkError("another certbot-guard watch is at work")
             break
         yield
 
@@ -123,11 +121,11 @@ def _watch(config: Config, eyes: Eyes, recover: bool) -> Outcome:
             outcome.problems += look.problems
             gone = tuple(look.forgotten & set(memory.standing))
             if book is not None and gone:
-                _quietly(outcome, lambda: book.forget(gone))
+                _quietly(outcome, partial(book.forget, gone))
         if book is not None:
             changes[WATCHED] = eyes.now().isoformat()
             changes[SERVING] = None if outcome.serving is None else str(int(outcome.serving))
-            _quietly(outcome, lambda: book.note(changes))
+            _quietly(outcome, partial(book.note, changes))
             outcome.standing = [one for one in _memory(book).standing.values() if _is_of(one, directories)]
     telling.deliver_waiting(bases, eyes.outside, rest=True)
     return outcome

@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import sqlite3
-import ssl
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +18,7 @@ from tests.faults.test_run_command import without_plugin
 from tests.support.certbot import Certbot
 from tests.support.context import Context
 from tests.support.mailbox import Mail
+from tests.support.scripted import Scripted
 
 ONE = "one.guard.test"
 HOURS_AGO = 3
@@ -339,37 +337,11 @@ def test_where_nothing_was_deployed_nothing_is_reloaded(context: Context) -> Non
 
 def test_an_endpoint_that_still_shows_the_old_certificate_after_its_reload_is_told_with_the_run(context: Context) -> None:
     watched(context)
-    with TLSService(context.home.live(ONE)) as other:  # it has loaded the old one, and its reload does nothing
-        settings(context, f"[deploy]\n{service(context, 'lazy', 'true')}[watch]\nendpoints = 127.0.0.1:{other.port} name={ONE}\n")
-        assert context.renew().returncode == 0
-        context.wait_settled()
-        mail = only_mail(context)
-        assert "old certificate shown on" in mail.subject and str(other.port) in mail.text and "Apache serves" in mail.subject
-
-
-class TLSService:
-    """Another service than the web server, with the certificate that it loaded when it started."""
-
-    def __init__(self, fullchain: Path) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(fullchain, fullchain.with_name("privkey.pem"))
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-
-    def __enter__(self) -> TLSService:
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                plain, _ = self._socket.accept()
-            except OSError:
-                return
-            try:
-                self._context.wrap_socket(plain, server_side=True).close()
-            except OSError:
-                pass
+    # It has loaded the old one, and its reload does nothing.
+    other = Scripted((context.home.live(ONE), context.home.live(ONE, "privkey")))
+    context.cleanup(other.close)
+    settings(context, f"[deploy]\n{service(context, 'lazy', 'true')}[watch]\nendpoints = 127.0.0.1:{other.port} name={ONE}\n")
+    assert context.renew().returncode == 0
+    context.wait_settled()
+    mail = only_mail(context)
+    assert "old certificate shown on" in mail.subject and str(other.port) in mail.text and "Apache serves" in mail.subject

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Iterator
 
 import pytest
 
-from tests.support import processes
 from tests.support.certbot import program
 from tests.support.context import Context, World, wait_for
 from tests.support.faulty_ca import STORY_503
-from tests.systemd.inside import guarded, healthy, site, systemctl, unit_of
+from tests.systemd.inside import guarded, healthy, power_cut, site, systemctl, unit_of
 
 __all__ = ["site"]
 
@@ -192,24 +190,6 @@ def test_a_failure_that_the_plugin_has_told_is_not_told_again(site: Context, cer
     site.wait_settled()
     assert len(site.mailbox.messages) == 2
     healthy(site)
-
-
-def power_cut(context: Context) -> None:
-    """certbot and sentinel vanish at once in the window, and nothing of that boot is left; the run's record is."""
-    with context.ca.hold("challenge", times=1) as held:
-        run = context.renew(wait=False)
-        held.wait()
-        for pid in context.sentinels():
-            unit = unit_of(pid)
-            systemctl("stop", unit, check=False)
-            systemctl("kill", "-s", "KILL", unit, check=False)
-        run.send(signal.SIGKILL)
-        run.wait()
-        processes.wait_gone(context.sentinels, 5)
-        for record in context.state.rglob("run.json"):
-            record.write_text(record.read_text().replace(
-                Path("/proc/sys/kernel/random/boot_id").read_text().strip(), "another-boot"))
-    assert not context.apache.serving()
 
 
 def test_the_boot_unit_brings_apache_back_after_a_power_cut(site: Context, certbots: Path) -> None:
