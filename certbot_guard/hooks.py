@@ -68,10 +68,10 @@ def _close(run: Run, by: str) -> None:
 
 
 def _bring_back(run: Run) -> None:
-    from certbot_guard import launch, settle
+    from certbot_guard import launch, settle, windows
 
     with run.step():
-        serves = settle.bring_back(run, settle.server_of(run))
+        serves = windows.bring_back(run, settle.server_of(run))
     if serves is False:
         launch.start_sentinel(run)
 

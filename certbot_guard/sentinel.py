@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import control, launch, serverlock, settle
+from certbot_guard import control, launch, serverlock, settle, windows
 from certbot_guard.errors import ServerError, StateError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.run import CERTBOT_LOCK, SENTINEL_LOCK, Run, open_windows, watched_hooks
@@ -107,9 +107,9 @@ class Sentinel:
 
     def _resume(self) -> None:
         """Started again in the middle of a run (systemd does that): take up what the one before left."""
-        windows = open_windows(self.run.events())
-        if windows:
-            self._window = windows[-1]
+        found = open_windows(self.run.events())
+        if found:
+            self._window = found[-1]
             self._lock_if_free()
             if self.run.certbot_lives():
                 self._due["overdue"] = self._give_up_at(self._window)
@@ -170,14 +170,14 @@ class Sentinel:
         if self._window is not None or not watched_hooks(self.run.events()):
             return
         with self.run.step():
-            windows = settle.open_windows_of_hooks(self.run, self.server)
-        if not windows:
+            found = windows.open_windows_of_hooks(self.run, self.server)
+        if not found:
             self._watch_hook_later()
             return
         if self._certbot_gone:
             self._certbot_is_gone()  # again: what was settled as serving has gone down since
             return
-        self._window = windows[-1]
+        self._window = found[-1]
         self._lock_if_free()
         self._attempts = self._overdue_step = 0
         self._due["overdue"] = self._give_up_at(self._window)
@@ -205,14 +205,14 @@ class Sentinel:
         except Exception:
             self._unlock()
             raise
-        if reason and settle.went_down(self.server, before_hook):
+        if reason and windows.went_down(self.server, before_hook):
             return self._end_what_a_hook_began(planned, before_hook, reason)
         if reason:
             self.run.note("untouched" if harmless else "left-running", window=window, lineage=planned["lineage"],
                           reason=reason, detail=detail)
             self._unlock()
             return {"ok": harmless, "reason": reason}
-        if not before["serving"] or settle.went_down(self.server, before_hook):
+        if not before["serving"] or windows.went_down(self.server, before_hook):
             before = before_hook or before
         if not before["serving"]:
             self.run.note("untouched", window=window, lineage=planned["lineage"], reason="it was not serving", detail="")
@@ -284,10 +284,10 @@ class Sentinel:
             return "another certbot run has this web server stopped, and did not end in time", "", False
         try:
             self.server.check()
-            if settle.went_down(self.server, before_hook):
+            if windows.went_down(self.server, before_hook):
                 return "", "", False
             claimed = any([self.server.claims(port, planned.get("address", "")) for port in planned["ports"]])
-            if not claimed and not planned.get("always") and not settle.went_down(self.server, before_hook):
+            if not claimed and not planned.get("always") and not windows.went_down(self.server, before_hook):
                 return "nothing of the server listens on the port that is needed", "", True
         except ServerError as error:
             return str(error), error.detail, False
@@ -338,7 +338,7 @@ class Sentinel:
         if not self._still_open():
             self._over(second_look=False)
             return True
-        if settle.end_window(self.run, self.server, self._window, by):
+        if windows.end_window(self.run, self.server, self._window, by):
             self._over(second_look=True)
             return True
         if not self._certbot_holds_port():  # else it is certbot that has to give way

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from certbot_guard import config as configuration
-from certbot_guard import settle, statedir, telling
+from certbot_guard import stale, statedir, telling
 from certbot_guard.cli.shared import refuse_who_may_not_read
 from certbot_guard.run import Run, open_windows, runs_below
 
@@ -26,11 +26,11 @@ def recover(config_path: Path, quiet: bool, no_deliver: bool) -> None:
     refuse_who_may_not_read(config_path)
     settings = configuration.load(config_path)
     bases = statedir.every_directory(settings.state_dir)
-    found = settle.settle_stale(bases, settings, deliver=not no_deliver)
-    settle.forget_old(bases)
+    found = stale.settle_stale(bases, settings, deliver=not no_deliver)
+    stale.forget_old(bases)
     if not no_deliver:
         telling.deliver_waiting(bases)
-    found += [(run, settle.STILL_DOWN) for run in _at_work(bases) if run.id not in {known.id for known, _ in found}]
+    found += [(run, stale.STILL_DOWN) for run in _at_work(bases) if run.id not in {known.id for known, _ in found}]
     for run, problem in found:
         click.echo(f"run {run.id}: {problem or 'settled'}")
     if not found and not settings.server_usable:  # it may have named another state directory

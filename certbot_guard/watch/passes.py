@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import findings, flock, settle, stakes, statedir, telling
+from certbot_guard import findings, flock, stakes, stale, statedir, telling
 from certbot_guard import journal as journals
 from certbot_guard.config import Config
 from certbot_guard.errors import GuardError, StateError
@@ -96,9 +96,9 @@ def watch(config: Config, eyes: Eyes = Eyes(), recover: bool = True) -> Outcome:
 def _watch(config: Config, eyes: Eyes, recover: bool) -> Outcome:
     outcome, bases = Outcome(), statedir.every_directory(config.state_dir)
     if recover:
-        for run, problem in settle.settle_stale(bases, config, deliver=False):
+        for run, problem in stale.settle_stale(bases, config, deliver=False):
             outcome.unfinished.append(f"run {run.id}: {problem or 'settled'}")
-        settle.forget_old(bases)
+        stale.forget_old(bases)
     server = _guarded(outcome, lambda: eyes.find_server(config))
     with ExitStack() as held:
         book = _book(config, bases, held, outcome)

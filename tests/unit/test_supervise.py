@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, Optional
 import pytest
 
 from certbot_guard import config as configuration
-from certbot_guard import invocation, settle, telling
+from certbot_guard import invocation, settle, stale, telling
 from certbot_guard.journal import Journal
 from certbot_guard.run import Run, boot_id, new_id, runs_below, utc_now
 from certbot_guard.supervise import holding, memory, retry
@@ -132,9 +132,9 @@ def test_a_run_is_held_back_while_its_supervisor_lives_and_found_again_afterward
     run = run_of(config, hold.facts, down())
     assert not settle.settle(run, None).told and not settle.settle(run, None).told
     assert [event["kind"] for event in run.events()].count("held") == 1
-    assert settle.settle_stale([config.state_dir], config) == [] and not mailbox.messages
+    assert stale.settle_stale([config.state_dir], config) == [] and not mailbox.messages
     hold.release()
-    assert [found.id for found, _ in settle.settle_stale([config.state_dir], config)] == [run.id]
+    assert [found.id for found, _ in stale.settle_stale([config.state_dir], config)] == [run.id]
     assert run.has("settled") and len(mailbox.stays_at(1, seconds=0.2)) == 1
 
 
