@@ -9,19 +9,18 @@ Knows nothing of Apache, certbot or Apprise. Written by the plugin, the hooks, t
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
 import shutil
 import time
-from collections import deque
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
 from certbot_guard.errors import StateError
+from certbot_guard.eventlog import EventLog, append, line_of
 
 CERTBOT_LOCK = "certbot.lock"
 SENTINEL_LOCK = "sentinel.lock"
@@ -30,13 +29,6 @@ TELL_LOCK = "tell.lock"
 EVENTS = "events.jsonl"
 FACTS = "run.json"
 SOCKET = "control"
-
-# Events written where the run's own disk was full get numbers behind all others: order within a window is kept.
-_OVERFLOW_FIRST = 1_000_000
-_UNWRITTEN_FIRST = 2_000_000
-_OWN_LIMIT = 2_000
-_LINE_LIMIT_BYTES = 256 * 1024
-_EVENTS_LIMIT_BYTES = 64 * 1024 * 1024
 
 
 def boot_id() -> str:
@@ -64,9 +56,7 @@ class Run:
         self.directory = directory
         self.facts = facts
         self.lock: Optional[int] = None
-        self._overflow = Path(facts["overflow"]) if facts.get("overflow") else None
-        # What this process has recorded: it knows it whatever becomes of the disk, and hands it on.
-        self._own: deque[dict[str, Any]] = deque(maxlen=_OWN_LIMIT)
+        self._log = EventLog(directory / EVENTS, Path(facts["overflow"]) if facts.get("overflow") else None)
 
     # -- opening ---------------------------------------------------------------------------------------------
 
@@ -97,7 +87,7 @@ class Run:
                     run.lock = run.hold(CERTBOT_LOCK)
                 statedir.atomic_write(directory / FACTS, json.dumps(facts).encode())
                 # A disk with room for an empty file and none for a line shows here, before anything is stopped.
-                run._append(directory / EVENTS, _line("opened", {}), sync=True)
+                append(directory / EVENTS, line_of("opened", {}), sync=True)
                 return run
             except (OSError, StateError) as error:
                 reason = error
@@ -132,69 +122,24 @@ class Run:
 
         :raises StateError: it could be written nowhere.
         """
-        line = _line(kind, fields)
-        try:
-            if self._overflow is not None and self._overflow.exists():
-                raise OSError(errno.ENOSPC, "the events of this run go on elsewhere")  # their order is kept by that
-            self._append(self.directory / EVENTS, line, sync)
-        except OSError as error:
-            if self._overflow is None:
-                raise StateError(f"{self.directory / EVENTS} cannot be written: {error}") from error
-            try:
-                from certbot_guard import statedir
-
-                statedir.secure_directory(self._overflow.parent)
-                self._append(self._overflow, line, sync)
-            except (OSError, StateError) as second:
-                raise StateError(f"neither {self.directory / EVENTS} nor {self._overflow} can be written: "
-                                 f"{second}") from error
-        self._own.append(json.loads(line))
+        self._log.record(line_of(kind, fields), sync)
 
     def note(self, kind: str, **fields: Any) -> bool:
         """Append an event that nothing rests on; say whether it could be written. If not, this process knows it."""
-        try:
-            self.record(kind, **fields)
-            return True
-        except StateError:
-            self._own.append(json.loads(_line(kind, fields)))
-            return False
-
-    @staticmethod
-    def _append(path: Path, line: bytes, sync: bool) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            if os.write(descriptor, line) != len(line):
-                raise OSError(28, "no space left for a whole line")
-            if sync:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        return self._log.note(line_of(kind, fields))
 
     def events(self) -> list[dict[str, Any]]:
         """Every event so far, oldest first; ``n`` is its number. A line torn by a crash is passed over."""
-        found = self._on_disk()
-        lost = self._lost(found)
-        if not lost:
-            return found
-        found += [{**event, "n": _UNWRITTEN_FIRST + number} for number, event in enumerate(lost)]
-        return sorted(found, key=_monotonic) if self.facts.get("boot_id") == boot_id() else found
+        return self._log.read(same_boot=self.facts.get("boot_id") == boot_id())
 
     @property
     def unwritten(self) -> list[dict[str, Any]]:
         """What this process has recorded, and is on no disk, or no more."""
-        return self._lost(self._on_disk())
+        return self._log.unwritten
 
     def know(self, events: list[dict[str, Any]]) -> None:
         """Take over what another process could write nowhere."""
-        self._own.extend(events)
-
-    def _on_disk(self) -> list[dict[str, Any]]:
-        found = list(_read(self.directory / EVENTS, 0))
-        return found if self._overflow is None else found + list(_read(self._overflow, _OVERFLOW_FIRST))
-
-    def _lost(self, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        there = {(event["kind"], event["at"], event["mono"]) for event in found}
-        return [event for event in self._own if (event["kind"], event["at"], event["mono"]) not in there]
+        self._log.know(events)
 
     def has(self, kind: str) -> bool:
         return any(event["kind"] == kind for event in self.events())
@@ -339,46 +284,3 @@ def watched_hooks(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         elif event["kind"] in ("stopping", "left-running", "untouched"):
             looked.pop(event.get("window"), None)
     return list(looked.values())
-
-
-def _monotonic(event: dict[str, Any]) -> float:
-    return float(event["mono"])
-
-
-def _line(kind: str, fields: dict[str, Any]) -> bytes:
-    event = {"kind": kind, "at": utc_now().isoformat(timespec="milliseconds"), "mono": round(time.monotonic(), 4)}
-    event.update(fields)
-    text = json.dumps(event, default=str)
-    if len(text) > _LINE_LIMIT_BYTES:
-        text = json.dumps({**{key: event[key] for key in ("kind", "at", "mono")},
-                           **{key: _shortened(value) for key, value in fields.items()}}, default=str)
-    # The leading line break ends whatever a crashed writer left unfinished.
-    return b"\n" + text.encode("ascii") + b"\n"
-
-
-def _shortened(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > 4000:
-        return f"{value[:3000]} [... {len(value) - 3500} characters left out ...] {value[-500:]}"
-    if isinstance(value, dict):
-        return {key: _shortened(inner) for key, inner in list(value.items())[:200]}
-    if isinstance(value, (list, tuple)):
-        return [_shortened(inner) for inner in value[:20]]
-    return value
-
-
-def _read(path: Path, first: int) -> Iterator[dict[str, Any]]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with open(descriptor, "rb") as stream:
-            lines = stream.read(_EVENTS_LIMIT_BYTES).split(b"\n")
-    except OSError:
-        return
-    for number, line in enumerate(lines):
-        try:
-            event = json.loads(line) if line.strip() else None
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(event, dict) and [type(event.get(name)) for name in ("kind", "at", "mono")] == [str, str, float]:
-            event["n"] = first + number
-            yield event
-

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from certbot_guard import eventlog
 from certbot_guard import run as runs
 from certbot_guard.errors import StateError
 from certbot_guard.run import Run
@@ -113,7 +114,7 @@ def test_once_events_go_on_elsewhere_they_stay_there(run, tmp_path):
     run.record("stopping", window=1)
     overflow = tmp_path / "volatile" / "overflow" / f"{run.id}.jsonl"
     overflow.parent.mkdir(parents=True)
-    overflow.write_bytes(runs._line("start-failed", {"window": 1}))  # the disk was full for a while
+    overflow.write_bytes(eventlog.line_of("start-failed", {"window": 1}))  # the disk was full for a while
     run.record("serving", window=1)
     assert [event["kind"] for event in run.events()][1:] == ["stopping", "start-failed", "serving"]
     assert not runs.open_windows(run.events())

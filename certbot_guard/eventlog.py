@@ -1,0 +1,140 @@
+"""The events of a run, as lines of JSON that are appended only: read again whole, whatever was torn or did not fit.
+
+Where the run's own disk is full they go on elsewhere, and what no disk takes this process knows for itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections import deque
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Iterator, Optional
+
+from certbot_guard.errors import StateError
+
+# Events written where the run's own disk was full get numbers behind all others: order within a window is kept.
+_OVERFLOW_FIRST = 1_000_000
+_UNWRITTEN_FIRST = 2_000_000
+_OWN_LIMIT = 2_000
+_LINE_LIMIT_BYTES = 256 * 1024
+_EVENTS_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+class EventLog:
+    """:param overflow: where it goes on once ``path`` takes no more"""
+
+    def __init__(self, path: Path, overflow: Optional[Path]) -> None:
+        self._path = path
+        self._overflow = overflow
+        # What this process has recorded: it knows it whatever becomes of the disk, and hands it on.
+        self._own: deque[dict[str, Any]] = deque(maxlen=_OWN_LIMIT)
+
+    def record(self, line: bytes, sync: bool) -> None:
+        """:raises StateError: it could be written nowhere."""
+        try:
+            if self._overflow is not None and self._overflow.exists():
+                raise OSError(errno.ENOSPC, "the events of this run go on elsewhere")  # their order is kept by that
+            append(self._path, line, sync)
+        except OSError as error:
+            if self._overflow is None:
+                raise StateError(f"{self._path} cannot be written: {error}") from error
+            try:
+                from certbot_guard import statedir
+
+                statedir.secure_directory(self._overflow.parent)
+                append(self._overflow, line, sync)
+            except (OSError, StateError) as second:
+                raise StateError(f"neither {self._path} nor {self._overflow} can be written: {second}") from error
+        self._own.append(json.loads(line))
+
+    def note(self, line: bytes) -> bool:
+        """Whether it could be written."""
+        try:
+            self.record(line, sync=False)
+            return True
+        except StateError:
+            self._own.append(json.loads(line))
+            return False
+
+    def read(self, same_boot: bool) -> list[dict[str, Any]]:
+        """Oldest first. With ``same_boot`` what is on no disk stands where it belongs, by the monotonic clock."""
+        found = self._on_disk()
+        lost = self._lost(found)
+        if not lost:
+            return found
+        found += [{**event, "n": _UNWRITTEN_FIRST + number} for number, event in enumerate(lost)]
+        return sorted(found, key=_monotonic) if same_boot else found
+
+    @property
+    def unwritten(self) -> list[dict[str, Any]]:
+        return self._lost(self._on_disk())
+
+    def know(self, events: list[dict[str, Any]]) -> None:
+        self._own.extend(events)
+
+    def _on_disk(self) -> list[dict[str, Any]]:
+        found = list(_read(self._path, 0))
+        return found if self._overflow is None else found + list(_read(self._overflow, _OVERFLOW_FIRST))
+
+    def _lost(self, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        there = {(event["kind"], event["at"], event["mono"]) for event in found}
+        return [event for event in self._own if (event["kind"], event["at"], event["mono"]) not in there]
+
+
+def append(path: Path, line: bytes, sync: bool) -> None:
+    """:raises OSError: it is not there as a whole."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        if os.write(descriptor, line) != len(line):
+            raise OSError(errno.ENOSPC, "no space left for a whole line")
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _monotonic(event: dict[str, Any]) -> float:
+    return float(event["mono"])
+
+
+def line_of(kind: str, fields: dict[str, Any]) -> bytes:
+    event = {"kind": kind, "at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "mono": round(time.monotonic(), 4)}
+    event.update(fields)
+    text = json.dumps(event, default=str)
+    if len(text) > _LINE_LIMIT_BYTES:
+        text = json.dumps({**{key: event[key] for key in ("kind", "at", "mono")},
+                           **{key: _shortened(value) for key, value in fields.items()}}, default=str)
+    # The leading line break ends whatever a crashed writer left unfinished.
+    return b"\n" + text.encode("ascii") + b"\n"
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > 4000:
+        return f"{value[:3000]} [... {len(value) - 3500} characters left out ...] {value[-500:]}"
+    if isinstance(value, dict):
+        return {key: _shortened(inner) for key, inner in list(value.items())[:200]}
+    if isinstance(value, (list, tuple)):
+        return [_shortened(inner) for inner in value[:20]]
+    return value
+
+
+def _read(path: Path, first: int) -> Iterator[dict[str, Any]]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with open(descriptor, "rb") as stream:
+            lines = stream.read(_EVENTS_LIMIT_BYTES).split(b"\n")
+    except OSError:
+        return
+    for number, line in enumerate(lines):
+        try:
+            event = json.loads(line) if line.strip() else None
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(event, dict) and [type(event.get(name)) for name in ("kind", "at", "mono")] == [str, str, float]:
+            event["n"] = first + number
+            yield event
+
