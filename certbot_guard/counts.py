@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import invocation, lineages, notify, standing_rows, verdict
+from certbot_guard import history_rows, invocation, lineages, notify, standing_rows, verdict
 from certbot_guard import journal as journals
 from certbot_guard.config import Config
 from certbot_guard.errors import StateError
@@ -85,7 +85,7 @@ def count(config: Config, bases: list[Path], config_dirs: Optional[list[Path]], 
                 if not (base / journals.FILE).exists():
                     continue
                 book = held.enter_context(closing(_open(base, str(config.path))))
-                history += book.history(journals.KEEP_RUNS)
+                history += book.history(history_rows.KEEP)
                 memories.append(book.memory())
                 _count_noted(book.noted(), found)
                 for channel, number in _waiting(book):

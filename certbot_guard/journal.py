@@ -14,49 +14,25 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import business, schema, standing_rows
+from certbot_guard import business, history_rows, outbox_rows, schema, standing_rows
 from certbot_guard import lease as leases
 from certbot_guard.errors import JournalError, StateError
 from certbot_guard.message import Message
+from certbot_guard.outbox_rows import Waiting, storable
 from certbot_guard.standing import Memory
 from certbot_guard.standing_rows import Changes, stamp
 
 FILE = "journal.db"
 BUSY_SECONDS = 5.0
-KEEP_RUNS = 2000
-KEEP_RUNS_DAYS = 400
 KEEP_SENT_DAYS = 90
 # Channels that are gone from guard.ini, or down for a month: what they still should get is news no more.
 KEEP_UNDELIVERED_DAYS = 30
-KEEP_REPLACED = 50
 # After the first, second, ... failure in a row.
 BACKOFF_SECONDS = (60, 300, 900, 1800, 3600, 7200, 14400)
-_EVENTS_LIMIT = 16_000
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """One message that one channel still has to get.
-
-    :ivar possible_repeat: an earlier attempt may have succeeded without our knowing.
-    :ivar done: which of a channel's services have it already (a channel may be several, in an Apprise file).
-    :ivar replaced: when written, and the title, of each message that this one took the place of, oldest first.
-    :ivar reason: why it did not go out yet, in one harmless line, or an empty one.
-    """
-
-    channel: str
-    message: Message
-    possible_repeat: bool
-    created: datetime
-    attempts: int
-    done: tuple[str, ...] = ()
-    replaced: tuple[tuple[str, str], ...] = ()
-    reason: str = ""
 
 
 class Journal:
@@ -114,7 +90,7 @@ class Journal:
     def add(self, message: Message, channels: list[str], upto: int) -> None:
         """The message waits for each channel, and the run is told up to that event. Again: nothing changes."""
         with self._transaction() as run:
-            self._add(run, message, channels, utc_now())
+            outbox_rows.add(run, self.settings, message, channels, utc_now())
             self._told(run, message.run, upto)
             self._prune(run, utc_now())
 
@@ -125,8 +101,8 @@ class Journal:
         """
         with self._transaction() as run:
             for message, channels in messages:
-                for channel in self._add(run, message, channels, now):
-                    self._replace(run, message, channel)
+                for channel in outbox_rows.add(run, self.settings, message, channels, now):
+                    outbox_rows.replace(run, self.settings, message, channel)
             standing_rows.apply(run, self.settings, changes)
             self._told(run, run_id, upto)
             self._prune(run, now)
@@ -140,32 +116,6 @@ class Journal:
         """What stands, and who has heard of it."""
         with _translated("the state database cannot be read"):
             return standing_rows.load(self._database.execute, self.settings)
-
-    def _add(self, run: Any, message: Message, channels: list[str], now: datetime) -> list[str]:
-        """Returns the channels for which it is new."""
-        run("INSERT OR IGNORE INTO messages (id, run, event, severity, title, body, created, settings, subjects)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (
-                message.id, message.run, message.event, message.severity, _storable(message.title),
-                _storable(message.body), stamp(now), self.settings, json.dumps(message.subjects)))
-        return [channel for channel in channels
-                if run("INSERT OR IGNORE INTO outbox (message, channel, state) VALUES (?, ?, 'pending')",
-                       (message.id, channel)).rowcount]
-
-    def _replace(self, run: Any, message: Message, channel: str) -> None:
-        """What waits for this channel gives way to a message that speaks of all its subjects. One on its way does not."""
-        older = run("SELECT m.id, m.created, m.title, o.replaced, m.subjects FROM outbox o JOIN messages m ON m.id = o.message"
-                    " WHERE o.channel = ? AND o.state = 'pending' AND m.settings = ? AND m.id != ?"
-                    " ORDER BY m.created, m.rowid", (channel, self.settings, message.id)).fetchall()
-        replaced: list[Any] = []
-        for identity, created, title, before, subjects in older:
-            spoken_of = set(json.loads(subjects))
-            if not spoken_of or not spoken_of <= set(message.subjects):
-                continue
-            replaced += [*json.loads(before), [created, title]]
-            run("UPDATE outbox SET state = 'replaced' WHERE message = ? AND channel = ?", (identity, channel))
-        if replaced:
-            run("UPDATE outbox SET replaced = ? WHERE message = ? AND channel = ?",
-                (json.dumps(replaced[-KEEP_REPLACED:]), message.id, channel))
 
     @staticmethod
     def _told(run: Any, run_id: str, upto: int) -> None:
@@ -233,14 +183,8 @@ class Journal:
 
     def waiting(self, channel: str) -> list[Waiting]:
         """What this channel still has to get, oldest first. The caller holds its lease: no sender of it is alive."""
-        rows = self._read(
-            "SELECT m.id, m.run, m.event, m.severity, m.title, m.body, m.created, o.state, o.doubt, o.attempts, o.done,"
-            " o.replaced, o.reason"
-            " FROM outbox o JOIN messages m ON m.id = o.message WHERE o.channel = ? AND o.state IN ('pending', 'sending')"
-            " AND m.settings = ? ORDER BY m.created, m.rowid", (channel, self.settings))
-        return [Waiting(channel, Message(*row[:6]), row[7] == "sending" or bool(row[8]),
-                        datetime.fromisoformat(row[6]), row[9], tuple(json.loads(row[10])),
-                        tuple((str(at), str(title)) for at, title in json.loads(row[11])), row[12] or "") for row in rows]
+        with _translated("the state database cannot be read"):
+            return outbox_rows.waiting(self._database.execute, self.settings, channel)
 
     def lease(self, channel: str) -> Any:
         """A context manager: a :class:`Lease` that makes us the channel's only sender, or None if another one lives.
@@ -302,10 +246,8 @@ class Journal:
 
     def record_run(self, facts: dict[str, Any], events: list[dict[str, Any]]) -> None:
         """Keep what happened in this run, shortened; again: the newer account replaces the older one."""
-        kept = {name: value for name, value in facts.items() if name != "environment"}
         with self._transaction() as run:
-            run("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", (
-                str(facts["id"]), str(facts.get("started", "")), _bounded(kept), _bounded_events(events)))
+            history_rows.record(run, facts, events)
             self._prune(run, utc_now())
 
     def history(self, limit: int = 50) -> list[dict[str, Any]]:
@@ -324,9 +266,9 @@ class Journal:
         with self._transaction() as run:
             for name, value in changes.items():
                 if value is None:
-                    run("DELETE FROM noted WHERE settings = ? AND name = ?", (self.settings, _storable(name)))
+                    run("DELETE FROM noted WHERE settings = ? AND name = ?", (self.settings, storable(name)))
                 else:
-                    run("INSERT OR REPLACE INTO noted VALUES (?, ?, ?)", (self.settings, _storable(name), _storable(value)))
+                    run("INSERT OR REPLACE INTO noted VALUES (?, ?, ?)", (self.settings, storable(name), storable(value)))
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -339,12 +281,10 @@ class Journal:
             (before(KEEP_SENT_DAYS), before(KEEP_UNDELIVERED_DAYS)))
         run("DELETE FROM messages WHERE created < ? AND id NOT IN (SELECT message FROM outbox)",
             (before(KEEP_UNDELIVERED_DAYS),))
-        run("DELETE FROM runs WHERE (started != '' AND started < ?)"
-            " OR id NOT IN (SELECT id FROM runs ORDER BY started DESC, id DESC LIMIT ?)",
-            (before(KEEP_RUNS_DAYS), KEEP_RUNS))
+        history_rows.forget_old(run, now)
         standing_rows.forget_old(run, now)
         # A run that nobody can find any more is not asked about either: its id begins with its day.
-        run("DELETE FROM told WHERE run < ? AND run GLOB '[0-9]*'", (f"{now - timedelta(days=KEEP_RUNS_DAYS):%Y%m%dT}",))
+        run("DELETE FROM told WHERE run < ? AND run GLOB '[0-9]*'", (f"{now - timedelta(days=history_rows.KEEP_DAYS):%Y%m%dT}",))
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
@@ -374,38 +314,3 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise JournalError(f"{what}: {error}") from error
-
-
-def _storable(words: str) -> str:
-    """SQLite's text is UTF-8: a lone surrogate would keep people from being told."""
-    return words.encode("utf-8", "replace").decode("utf-8")
-
-
-def _bounded(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= _EVENTS_LIMIT else json.dumps({"id": value.get("id"), "left_out": len(text)})
-
-
-def _bounded_events(events: list[dict[str, Any]]) -> str:
-    """The events as JSON of a bounded size: long texts go first, then the newest events."""
-    for longest in (2000, 200, 40):
-        text = json.dumps([_clipped(event, longest) for event in events], default=str)
-        if len(text) <= _EVENTS_LIMIT:
-            return text
-    kept, size = [], 0
-    for event in events:
-        short = {name: event.get(name) for name in ("n", "kind", "at", "lineage", "reason") if name in event}
-        short = _clipped(short, 100)
-        size += len(json.dumps(short, default=str)) + 2
-        if size > _EVENTS_LIMIT - 100:
-            break
-        kept.append(short)
-    return json.dumps(kept + [{"kind": "left-out", "events": len(events) - len(kept)}], default=str)
-
-
-def _clipped(value: Any, longest: int) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= longest else value[:longest] + "…"
-    if isinstance(value, dict):
-        return {str(name): _clipped(inner, longest) for name, inner in value.items()}
-    return [_clipped(inner, longest) for inner in value[:100]] if isinstance(value, (list, tuple)) else value

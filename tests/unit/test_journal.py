@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from certbot_guard import journal as journals
-from certbot_guard import schema
+from certbot_guard import history_rows, schema
 from certbot_guard.errors import JournalError, StateError
 from certbot_guard.journal import Journal
 from certbot_guard.message import Message
@@ -347,7 +347,7 @@ def test_a_huge_run_is_kept_short(book: Journal) -> None:
 
 
 def test_history_is_pruned_by_number_and_age(book: Journal, monkeypatch) -> None:
-    monkeypatch.setattr(journals, "KEEP_RUNS", 5)
+    monkeypatch.setattr(history_rows, "KEEP", 5)
     now = datetime.now(timezone.utc)
     for days in range(10):
         book.record_run({"id": f"r{days}", "started": (now - timedelta(days=days)).isoformat()}, [])
