@@ -1,20 +1,18 @@
-"""guard.ini as a frozen :class:`Config`. Reading never raises: what is wrong costs only itself.
+"""guard.ini, read into a :class:`~certbot_guard.settings.Config`. Reading never raises: what is wrong costs only itself.
 
 A bad line of ``[notify]`` costs that channel; a bad ``[server]`` section means that no server is stopped. No
-problem, and nothing that is printed of a Config, holds a secret: an Apprise URL is never quoted.
+problem holds a secret: an Apprise URL is never quoted.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from certbot_guard import options
-from certbot_guard.endpoints import Endpoint
-from certbot_guard.errors import GuardError
 from certbot_guard.inifile import (
     SECTIONS,
     Entry,
@@ -27,118 +25,18 @@ from certbot_guard.inifile import (
     nearest,
     safe,
 )
+from certbot_guard.settings import Channel, Config, DeployConfig, MessagesConfig, ServerConfig, WatchConfig
 from certbot_guard.statedir import UntrustedFileError, is_others, read_trusted
 from certbot_guard.urls import check_urls
 
-__all__ = ["SECTIONS", "Channel", "Config", "DeployConfig", "MessagesConfig", "Problem", "ServerConfig", "WatchConfig", "check_urls", "default_path", "load"]
+__all__ = ["SECTIONS", "Channel", "Config", "DeployConfig", "MessagesConfig", "Problem", "ServerConfig", "WatchConfig",
+           "check_urls", "default_path", "load"]
 
 APPRISE_CONFIG = "apprise_config"
 _COMMAND = "_command"
 _PATH = re.compile(r"/[^\x00-\x1f]*|[\w. +-]+(/[\w. +-]+)*")
 _UNTIL_THEN = "Until then no web server is stopped and nobody is told by this file."
 _READABLE_BY_OTHERS = 0o044
-
-
-@dataclass(frozen=True)
-class ServerConfig:
-    """The ``[server]`` section. Holds no secret, so it may travel in the record of a run."""
-
-    control: str = "auto"
-    mode: str = "auto"
-    max_outage_seconds: float = 300.0
-    drain_seconds: float = 2.0
-    start: str = "as-found"
-    start_command: Optional[str] = None
-    stop_command: Optional[str] = None
-    reload_command: Optional[str] = None
-    test_command: Optional[str] = None
-    listen: tuple[int, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> ServerConfig:
-        known = {one.name for one in fields(cls)}
-        kept = {name: value for name, value in data.items() if name in known}
-        return cls(**{**kept, "listen": tuple(kept.get("listen") or ())})
-
-
-@dataclass(frozen=True)
-class MessagesConfig:
-    """The ``[messages]`` section."""
-
-    remind_every_seconds: float = 86400.0
-    keep_undelivered_seconds: float = 604800.0
-    log_lines: int = 0
-
-
-@dataclass(frozen=True)
-class WatchConfig:
-    """The ``[watch]`` section."""
-
-    stale_after_seconds: float = 259200.0
-    endpoints: tuple[Endpoint, ...] = ()
-    served: str = "yes"
-
-
-@dataclass(frozen=True)
-class DeployConfig:
-    """The ``[deploy]`` section.
-
-    :ivar also_reload: names of systemd units
-    :ivar commands: by the service's name, the command that reloads it
-    """
-
-    also_reload: tuple[str, ...] = ()
-    commands: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Channel:
-    """One way to reach people: a line of ``[notify]``."""
-
-    name: str
-    url: str = field(repr=False)
-    events: frozenset[str] = frozenset(options.EVENTS) - {"success"}
-    min_severity: str = "info"
-    line: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything guard.ini says. ``server_usable`` false: no server may be stopped."""
-
-    path: Path
-    missing: bool = False
-    server: ServerConfig = ServerConfig()
-    server_usable: bool = True
-    channels: tuple[Channel, ...] = ()
-    apprise_configs: tuple[Path, ...] = ()
-    messages: MessagesConfig = MessagesConfig()
-    watch: WatchConfig = WatchConfig()
-    deploy: DeployConfig = DeployConfig()
-    heartbeat_url: Optional[str] = field(default=None, repr=False)
-    metrics_textfile: Optional[Path] = None
-    state_dir: Optional[Path] = None
-    certbot_config_dirs: tuple[Path, ...] = ()
-    certbot_logs_dir: Optional[Path] = None
-    problems: tuple[Problem, ...] = ()
-
-    def with_overrides(self, mode: Optional[str] = None, max_outage: Optional[str] = None) -> Config:
-        """The same, with what certbot's command line says. :raises GuardError: a value is not usable."""
-        server = self.server
-        try:
-            if mode:
-                server = replace(server, mode=options.of_section("server")["mode"].parse(mode))
-        except ValueError as error:
-            raise GuardError(f"--guard-mode {mode!r} is not usable: write {error}") from error
-        try:
-            if max_outage:
-                server = replace(server, max_outage_seconds=options.positive_duration(max_outage))
-        except ValueError as error:
-            raise GuardError(f"--guard-max-outage {max_outage!r} is not usable: write {error}") from error
-        return replace(self, server=server)
 
 
 def default_path(config_dir: Path) -> Path:
