@@ -22,6 +22,7 @@ from certbot_guard.errors import GuardError, StateError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.passing import Pass
 from certbot_guard.standing import Memory, Standing
+from certbot_guard.watch import of_files, of_runs, of_services
 from certbot_guard.watch.looking import SINCE, Eyes, Look
 
 _HISTORY = 200
@@ -108,12 +109,12 @@ def _watch(config: Config, eyes: Eyes, recover: bool) -> Outcome:
         for number, config_dir in enumerate(directories):
             one = Pass("watch", config, config_dir, now=eyes.now())
             look = Look(one, config, memory, {**noted, **changes}, _of_directory(history, config_dir), eyes, changes)
-            look.at_files()
-            look.at_attempts()
-            known = server if number == 0 and look.at_server(server) else None
+            of_files.at_files(look)
+            of_runs.at_attempts(look)
+            known = server if number == 0 and of_services.at_server(look, server) else None
             one.facts["server_name"] = known.name if known is not None else ""
             if number == 0:
-                look.at_services(server, directories)
+                of_services.at_services(look, server, directories)
                 outcome.serving = look.serving
             look.conclude()
             one.tell(known, rest=True, outside=eyes.outside)
