@@ -18,7 +18,18 @@ from typing import Any, NoReturn, Optional
 
 from certbot import errors as certbot_errors
 
-from certbot_guard import __version__, control, hookset, invocation, launch, lineages, serverlock, servers, statedir
+from certbot_guard import (
+    __version__,
+    control,
+    deployment,
+    hookset,
+    invocation,
+    launch,
+    lineages,
+    serverlock,
+    servers,
+    statedir,
+)
 from certbot_guard import config as configuration
 from certbot_guard.capture import Capture
 from certbot_guard.errors import GuardError, ServerError, StateError
@@ -319,53 +330,18 @@ class Session:
         :raises Exception: what the lineage's own installer (apache, nginx) raises when it reloads its server.
         """
         if self._own_installer is not None:
-            self._restart_own_installer()
+            name, config = self._own_installer
+            deployment.by_installer(name, config, self._server_name(), self.lineage, self._note)
             return
         if self.server is None:
-            self._reload_problem("reload-refused", self.server_problem or "no web server was found", "")
+            deployment.not_reloaded("reload-refused", self.server_problem or "no web server was found", "",
+                                   self._server_name(), self.lineage, self._note)
             return
-        from certbot_guard.served import Served
+        deployment.load_new_certificate(self.server, self._server_name(), self._config_dir(), self.lineage, self._note,
+                                       is_stopped=self._is_stopped)
 
-        served = Served(self.server, self._config_dir(), self.lineage)
-        try:
-            if not self.server.look()["serving"]:
-                if not (self.run and open_windows(self.run.events())):
-                    self._note("not-reloaded", lineage=self.lineage, reason="it does not run, and did not before us")
-                return  # our own stop: it loads the new certificate when it starts, or settle reloads it
-            served.look_before()
-            self.server.reload()
-        except GuardError as error:
-            kind = "reload-refused" if _is_refusal(error) else "reload-failed"
-            self._reload_problem(kind, str(error), getattr(error, "detail", ""))
-            return
-        self._note("reloaded", lineage=self.lineage)
-        stale = served.still_old()
-        if stale:
-            self._note("not-served", lineage=self.lineage, where=stale)
-            logger.warning("certbot-guard: %s was reloaded, but still serves the old certificate of %s on %s.",
-                           self._server_name(), self.lineage, ", ".join(stale))
-
-    def _restart_own_installer(self) -> None:
-        """The renewal configuration names another installer; what certbot would have done with it is done."""
-        from importlib import metadata
-
-        name, config = self._own_installer
-        found = metadata.entry_points()
-        group = found.select(group="certbot.plugins") if hasattr(found, "select") else found.get("certbot.plugins", [])
-        for entry in group:
-            if entry.name == name:
-                installer = entry.load()(config, name)
-                installer.prepare()
-                installer.restart()
-                self._note("reloaded", lineage=self.lineage, by=name)
-                return
-        self._reload_problem("reload-failed", f"the installer {name}, which the renewal configuration names, "
-                             "is not installed", "")
-
-    def _reload_problem(self, kind: str, reason: str, detail: str) -> None:
-        self._note(kind, lineage=self.lineage, reason=reason, detail=detail)
-        logger.warning("certbot-guard: the new certificate of %s is on disk, but %s was not reloaded: %s%s",
-                       self.lineage, self._server_name(), reason, f"\n{detail}" if detail else "")
+    def _is_stopped(self) -> bool:
+        return bool(self.run and open_windows(self.run.events()))
 
     def _config_dir(self) -> Path:
         return self._certbot_config_dir
@@ -462,9 +438,3 @@ def _authenticator(config: Any) -> str:
         return str(config.authenticator)
     flags = ("standalone", "webroot", "manual", "apache", "nginx")
     return next((name for name in flags if getattr(config, name, False)), config.configurator or "")
-
-
-def _is_refusal(error: GuardError) -> bool:
-    from certbot_guard.errors import RefusedError
-
-    return isinstance(error, RefusedError)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, cast
 from zope.interface.exceptions import Invalid
 from zope.interface.verify import verifyObject
 
+from certbot_guard import entrypoints
 from certbot_guard.errors import ServerError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.servers import execute, processes, units
@@ -139,14 +140,7 @@ def _third_party(name: str, config: ServerConfig, environment: dict[str, str]) -
 
     :raises ServerError: there is one, and it does not fulfil the contract.
     """
-    from importlib import metadata
-
-    everything: Any = metadata.entry_points()
-    if hasattr(everything, "select"):
-        group = everything.select(group=ENTRY_POINT_GROUP)
-    else:  # Python 3.9
-        group = everything.get(ENTRY_POINT_GROUP, ())
-    for entry in group:
+    for entry in entrypoints.of_group(ENTRY_POINT_GROUP):
         if entry.name == name:
             try:
                 server = entry.load()(config, environment)

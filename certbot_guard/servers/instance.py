@@ -12,11 +12,10 @@ import re
 import signal
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Iterable, Optional
 
 from certbot_guard.errors import ConfigtestError, ServerError
-from certbot_guard.servers import certificates, configuration, execute, processes, sockets
+from certbot_guard.servers import certificates, configuration, envvars, execute, processes, sockets
 from certbot_guard.servers.configuration import Dump
 
 _NAMES = re.compile(r"(apache2|apache|httpd)([.-].*)?$")
@@ -120,36 +119,13 @@ class Instance:
         except ServerError:
             # broken just now; the processes can still be recognised
             self.dump = Dump(
-                server_root=self.configuration_directory or "", pid_file=self._pid_file_of_envvars()
+                server_root=self.configuration_directory or "", pid_file=envvars.read(self.environment).get("APACHE_PID_FILE", "")
             )
 
     def _variables(self) -> dict[str, str]:
         """What ``${...}`` in the configuration stands for: the running parent's environment has it all."""
         parent = self.parent()
-        return {**self.environment, **self._envvars(), **(processes.environment(parent) if parent else {})}
-
-    def _envvars(self) -> dict[str, str]:
-        """The plain assignments of the envvars file, which is a shell script: the rest is not understood."""
-        path = self.environment.get("APACHE_ENVVARS") or os.path.join(
-            self.environment.get("APACHE_CONFDIR") or "/etc/apache2", "envvars"
-        )
-        try:
-            text = Path(path).read_text("utf-8", "replace")
-        except OSError:
-            return {}
-        found: dict[str, str] = {"SUFFIX": ""}
-        for name, value in re.findall(
-            r"(?:^|\s)([A-Z_]+)=([^\s;#]+)", re.sub(r"^\s*#.*$", "", text, flags=re.M)
-        ):
-            value = re.sub(
-                r"\$\{?([A-Z_]+)\}?", lambda match: found.get(match.group(1), match.group(0)), value
-            )
-            if "$" not in value:
-                found[name] = value.strip("\"'")
-        return found
-
-    def _pid_file_of_envvars(self) -> str:
-        return self._envvars().get("APACHE_PID_FILE", "")
+        return {**self.environment, **envvars.read(self.environment), **(processes.environment(parent) if parent else {})}
 
     # -- its processes ---------------------------------------------------------------------------------------
 

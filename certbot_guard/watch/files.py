@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import lineages, stakes
+from certbot_guard import entrypoints, lineages, stakes
 from certbot_guard.phrases import moment
 from certbot_guard.stakes import Validity
 
@@ -194,8 +194,4 @@ def is_forgotten(found: Lineage, now: datetime) -> bool:
 
 def installed_plugins() -> frozenset[str]:
     """The names of certbot's plugins in this Python."""
-    from importlib import metadata
-
-    found = metadata.entry_points()
-    ours = found.select(group="certbot.plugins") if hasattr(found, "select") else found.get("certbot.plugins", ())
-    return frozenset(point.name for point in ours)
+    return frozenset(point.name for point in entrypoints.of_group(entrypoints.CERTBOT_PLUGINS))
