@@ -71,7 +71,11 @@ class Lineage:
 def read(config_dir: Path) -> Iterator[Lineage]:
     """Every renewal configuration, in certbot's order."""
     for path in lineages.renewal_files(config_dir):
-        yield _read(path)
+        try:
+            found = _read(path)
+        except Exception as error:  # whatever stands in one file, the others are read
+            found = Lineage(path, lineages.name_of(str(path)), error=f"{type(error).__name__}: {error}")
+        yield found
 
 
 def _read(path: Path) -> Lineage:

@@ -202,3 +202,22 @@ def test_certbots_count_of_failures_does_not_take_the_place_of_what_failed(tmp_p
     assert logtail.tail(log, 5) == [failed]
     log.write_text(f"{failed}\n{end.format('no such account', 'no such account')}")
     assert logtail.tail(log, 5)[-1].endswith("no such account")
+
+
+@pytest.mark.parametrize("said", ["slack://TokenA/TokenB/#ops", "mailtos://me:secret@smtp.example?to=you", "tgram://123:abc/42",
+                                  "json://user:pass@host/path", "URL=pover://key@token"])
+def test_of_an_apprise_url_nothing_is_left_but_the_service(said: str) -> None:
+    masked = logtail.masked(f"before {said} after")
+    assert masked.startswith("before ") and masked.endswith(f"://{logtail.MASK} after")
+
+
+@pytest.mark.parametrize("said", ["ldap://dc1.example:389 refused", "unix:///var/run/docker.sock: permission denied",
+                                  "https://acme-v02.api.letsencrypt.org/directory", "Detail.https://acme.example/x",
+                                  "tcp://10.0.0.1:2375: refused", "urn:ietf:params:acme:error:badNonce", "file:///etc/x"])
+def test_addresses_that_people_need_to_read_are_left(said: str) -> None:
+    assert logtail.masked(said) == said
+
+
+def test_what_is_cut_is_masked_first() -> None:
+    said = logtail.end_of("first line\nmailtos://me:verysecretpassword@smtp.example\nthe end", 40)
+    assert "secret" not in said and "password" not in said and said.endswith("the end")

@@ -489,7 +489,7 @@ def test_another_installer_and_nothing_to_renew_have_words_of_their_own(machine:
     assert "installer = guard again" not in body and "certbot has run" not in body
 
 
-@pytest.mark.parametrize("odd", ["x = %(x)s\n", "renew_before_expiry = 9999 years\n", "autorenew = [maybe\n"])
+@pytest.mark.parametrize("odd", ["x = %(x)s\n", "renew_before_expiry = %(x)s\n", "renew_before_expiry = 9999 years\n", "autorenew = [maybe\n"])
 def test_an_odd_value_in_one_file_ends_no_look(machine: Watched, odd: str) -> None:
     machine.lineage("odd.example", 80 * DAY)
     path = machine.directory / "renewal" / "odd.example.conf"
