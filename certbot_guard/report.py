@@ -181,7 +181,9 @@ def _where_to_look(found: Account, identity: str) -> list[str]:
         said.append(f"Web server: {line(facts['server_name'], 120)}")
     certbot = f"certbot {line(facts.get('certbot_version'), 20)}, " if facts.get("certbot_version") else ""
     versions = f"{certbot}certbot-guard {line(facts.get('guard_version'), 20)}"
-    said.append(f"Started: {line(facts.get('started'), 40)}; {versions}; id {identity}")
+    started = line(facts.get("started"), 40).partition(".")
+    zone = started[2].lstrip("0123456789")  # what is compared in milliseconds is read in seconds
+    said.append(f"Started: {started[0]}{zone}; {versions}; id {identity}")
     return said
 
 

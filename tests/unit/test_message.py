@@ -331,6 +331,11 @@ def test_the_titles_of_many_replaced_messages_do_not_push_the_news_down() -> Non
     assert "the 29th title" in body and "the 19th title" not in body and "and 20 older ones" in body
 
 
+def test_when_it_started_is_told_in_seconds() -> None:
+    body = compose(LINEAGE, FAILED, facts={"started": "2026-11-24T04:15:00.123+00:00"}).body
+    assert "Started: 2026-11-24T04:15:00+00:00;" in body
+
+
 def test_a_failure_that_was_tried_again_says_how_often() -> None:
     body = compose(LINEAGE, FAILED, ("retried", {"attempts": 7, "seconds": 21_000.0})).body
     assert "It was tried 7 times within 5 h 50 min, each time in vain." in body
