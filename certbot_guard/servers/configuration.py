@@ -107,6 +107,9 @@ class Configuration:
     vhosts: list[TLS] = field(default_factory=list)
     https_ports: set[str] = field(default_factory=lambda: {"443"})
     passphrase_from_program: bool = False
+    # Where files are included for the whole server (the pattern, absolute), in the order they are read.
+    includes: list[Named] = field(default_factory=list)
+    module_files: list[Named] = field(default_factory=list)
 
 
 def read(dump: Dump, environment: dict[str, str]) -> Configuration:
@@ -130,6 +133,8 @@ class _Context:
     tls: TLS
     active: Optional[bool] = True
     depth: int = 0
+    # Outside of every section but those that only ask whether their inside is active.
+    for_all: bool = True
 
 
 class _Reader:
@@ -160,8 +165,9 @@ class _Reader:
             vhost = TLS(place, tuple(self._words(rest) or ()) or ("*",))
             if context.active is not False:
                 self._configuration.vhosts.append(vhost)
-            return replace(context, tls=vhost)
-        return replace(context, active=_both(context.active, self._condition(name, rest)))
+            return replace(context, tls=vhost, for_all=False)
+        for_all = context.for_all and name in ("ifdefine", "ifmodule", "iffile", "ifversion")
+        return replace(context, active=_both(context.active, self._condition(name, rest)), for_all=for_all)
 
     def _condition(self, name: str, rest: str) -> Optional[bool]:
         """Is the inside of this section active? None: it depends on what is not looked at."""
@@ -195,7 +201,10 @@ class _Reader:
         if not words:
             return
         if name in ("include", "includeoptional"):
-            self._include(words[0], context)
+            self._include(words[0], context, place)
+        elif name == "loadmodule" and len(words) > 1:
+            path = self._path(words[1])
+            self._configuration.module_files.append(Named(path or words[1], place, path is not None))
         elif name == "listen" and len(words) > 1 and words[1].lower() == "https":
             self._configuration.https_ports.add(words[0].rpartition(":")[2])
         elif name in ("servername", "serveralias"):
@@ -222,10 +231,12 @@ class _Reader:
             if len(words) > 1:
                 self._variables[words[0]] = self._expand(words[1]) or words[1]
 
-    def _include(self, pattern: str, context: _Context) -> None:
+    def _include(self, pattern: str, context: _Context, place: Place) -> None:
         path = self._path(pattern)
         if path is None:
             return
+        if context.for_all:
+            self._configuration.includes.append(Named(path, place, context.active is True))
         found = [path]
         if os.path.isdir(path):
             found = sorted(os.path.join(top, name) for top, _, names in os.walk(path) for name in names)

@@ -16,7 +16,7 @@ from typing import Any, Iterable, Optional
 
 from certbot_guard.errors import ConfigtestError, ServerError
 from certbot_guard.servers import certificates, configuration, envvars, execute, processes, sockets
-from certbot_guard.servers.configuration import Dump
+from certbot_guard.servers.configuration import Configuration, Dump
 
 _NAMES = re.compile(r"(apache2|apache|httpd)([.-].*)?$")
 _CONFIGTEST_SECONDS = 120.0
@@ -59,23 +59,22 @@ class Instance:
 
     # -- what Apache says of itself --------------------------------------------------------------------------
 
-    def configtest(self) -> None:
-        """Return if Apache would accept its configuration and its certificates; :attr:`dump` is fresh then.
+    def configtest(self) -> Configuration:
+        """What the files say, if Apache would accept them and their certificates; :attr:`dump` is fresh then.
 
         :raises ConfigtestError: it would not; ``detail`` has Apache's words.
         :raises ServerError: it could not be asked.
         """
-        self.read_dump()
-        found = configuration.read(self.dump, self._variables())
+        found = self.configuration()
         certificates.check(found)
+        return found
 
     def hosts(self) -> list[Host]:
         """The virtual hosts of the configuration on disk.
 
         :raises ServerError: Apache cannot be asked, or does not accept it.
         """
-        self.read_dump()
-        found = configuration.read(self.dump, self._variables())
+        found = self.configuration()
         with_tls = [id(host) for host in certificates.hosts_with_tls(found)]
         return [
             Host(
@@ -87,11 +86,24 @@ class Instance:
             for host in found.vhosts
         ]
 
-    def read_dump(self) -> None:
-        """Ask Apache where its files are. It tests its configuration by the way, as ``configtest`` would."""
+    def configuration(self) -> Configuration:
+        """What the files on disk say; :attr:`dump` is fresh then.
+
+        :raises ServerError: Apache cannot be asked, or does not accept it.
+        """
+        self.read_dump()
+        return configuration.read(self.dump, self._variables())
+
+    def read_dump(self, also: str = "") -> None:
+        """Ask Apache where its files are. It tests its configuration by the way, as ``configtest`` would.
+
+        :param also: a directive that is read after the rest, for this test alone
+        """
         words = [self.program, "-t"]
         for name in configuration.DUMPS:
             words += ["-D", name]
+        if also:
+            words += ["-c", also]
         # A line for each file: thousands of virtual hosts are not too many.
         result = execute.run(words, self.environment, _CONFIGTEST_SECONDS, limit_bytes=_DUMP_LIMIT_BYTES)
         detail = result.output[-execute.OUTPUT_LIMIT_BYTES :]
