@@ -1,0 +1,85 @@
+"""The modules that the file needs: loaded already, or to be loaded from where Apache's other modules come from.
+
+Loading a module is a change for the whole server, so it is done only where nothing in the configuration waits for it:
+``<IfModule mod_proxy.c> ProxyRequests On`` would otherwise make an open proxy of this server. Files named ``.htaccess``
+are not looked at: mod_proxy has no directive for them. A RewriteRule with ``[P]`` in one gets what it asks for while
+a renewal lasts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Optional
+
+from certbot_guard import text, trust
+from certbot_guard.errors import GuardError, ServerError
+from certbot_guard.servers.configuration import Configuration, Dump
+
+NEEDED = ("setenvif", "proxy", "proxy_http")
+_READ_LIMIT_BYTES = 4 * 1024 * 1024
+
+
+def missing(dump: Dump, configuration: Configuration) -> list[tuple[str, str]]:
+    """``(module, path)`` of each module that has to be loaded, in this order.
+
+    :raises ServerError: one cannot be, or must not be; one sentence.
+    """
+    if not dump.modules:
+        raise ServerError("Apache does not say which modules it has")
+    absent = [module for module in NEEDED if module not in dump.modules]
+    if absent:
+        _refuse_what_waits(absent, dump)
+    return [(module, _file_of(module, configuration)) for module in absent]
+
+
+def _file_of(module: str, configuration: Configuration) -> str:
+    known = [os.path.dirname(named.path) for named in configuration.module_files if named.certain]
+    for directory in dict.fromkeys(known):
+        path = Path(directory) / f"mod_{module}.so"
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        problem = _distrust(path, status)
+        if problem:
+            raise ServerError(problem)
+        return str(path)
+    raise ServerError(f"Apache has not loaded mod_{module}, and there is no mod_{module}.so beside its other modules")
+
+
+def _distrust(path: Path, status: os.stat_result) -> str:
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+        return f"{text.line(path)} is not root's alone, so it is not loaded"
+    try:
+        descriptor = trust.open_directory(path.parent, make=False)
+        try:
+            trust.check_directory(descriptor, path.parent)
+        finally:
+            os.close(descriptor)
+    except (OSError, GuardError) as error:
+        return f"mod_{path.stem[4:]} is not loaded: {text.line(error)}"
+    return ""
+
+
+def _refuse_what_waits(absent: list[str], dump: Dump) -> None:
+    """:raises ServerError: a part of the configuration would change its meaning with one of these modules."""
+    names = "|".join(f"mod_{module}\\.c|{module}_module" for module in absent)
+    waiting = re.compile(rb"^[ \t]*<(IfModule[ \t]+[\"']?!?[\"']?(" + names.encode("ascii") + rb")\b|IfDirective\b)",
+                         re.IGNORECASE | re.MULTILINE)
+    for path in dict.fromkeys(dump.files):
+        found = waiting.search(_content(path) or b"")
+        if found:
+            words = text.line(found.group(0).decode("utf-8", "replace").replace("<", ""))
+            raise ServerError(f"Apache has not loaded mod_{absent[0]}, and {text.line(path)} has a part ({words}) that "
+                              "would wake up with it")
+
+
+def _content(path: str) -> Optional[bytes]:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_READ_LIMIT_BYTES)
+    except OSError:
+        return None
