@@ -1,0 +1,160 @@
+"""The file's coming and going: written, tested, loaded by a graceful reload, taken away again.
+
+Called by what prepares a lineage, by whoever settles a run, and by ``certbot-guard recover``; the caller holds the
+machine-wide lock of this web server. A file is only taken away if its first line says that it is ours.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any, Iterable, Optional
+
+from certbot_guard import text
+from certbot_guard.errors import RefusedError, ServerError
+from certbot_guard.proxying import loopback, modules, placement, snippet
+from certbot_guard.servers.instance import Instance
+
+_MODE = 0o644
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LOOK_BYTES = 200
+
+
+def place(server: Any, port: int, pid: int, names: Iterable[str]) -> Path:
+    """The running ``server`` hands challenges for ``names`` to ``port`` of the loopback, while ``pid`` lives.
+
+    Returns the file to :func:`remove`. What stood there of ours is replaced.
+
+    :raises ConfigtestError: Apache does not accept its configuration as it is, without us. Nothing was written.
+    :raises ServerError: it cannot be done with this server, or was tried and failed. Then nothing of ours is left in
+        its configuration; the sentence says if that, too, went wrong.
+    """
+    instance = _instance(server)
+    configuration = instance.configtest()
+    path = placement.path(configuration)
+    if _exists(path) and not is_ours(path):
+        raise ServerError(f"{text.line(path)} is there already, and certbot-guard did not write it")
+    content = snippet.text(port, pid, names, loopback.ADDRESS, modules.missing(instance.dump, configuration))
+    _rehearse(instance, content)
+    try:
+        _write(path, content.encode("ascii"))
+    except OSError as error:
+        raise ServerError(f"{text.line(path)} cannot be written: {error.strerror or error}") from error
+    try:
+        server.reload()
+    except ServerError as error:
+        left = remove(server, path)
+        raise ServerError(f"Apache did not load {text.line(path)}: {error}" + (f"; {left}" if left else ""),
+                          error.detail) from error
+    except BaseException:
+        _unlink(path)
+        raise
+    return path
+
+
+def remove(server: Any, path: Path) -> str:
+    """``path`` is gone, and a running ``server`` has forgotten it. Safe to repeat and to race, and after a crash.
+
+    Returns an empty string, or a sentence that says what could not be done. Never raises for a server that cannot be
+    reloaded: what it has in memory does nothing once the process it names has ended.
+    """
+    try:
+        if not _exists(path):
+            return ""
+        if not is_ours(path):
+            return f"{text.line(path)} is not certbot-guard's, so it is left as it is"
+        _unlink(path)
+    except OSError as error:
+        return f"{text.line(path)} cannot be taken away: {error.strerror or error}"
+    try:
+        server.reload()
+    except RefusedError as error:
+        if not _runs(server):
+            return ""
+        return f"{text.line(path)} is taken away, and Apache was not reloaded: {error}"
+    except ServerError as error:
+        return f"{text.line(path)} is taken away, and the reload after it failed: {error}"
+    return ""
+
+
+def leftovers(server: Any) -> list[Path]:
+    """Every file of ours that Apache would read.
+
+    :raises ServerError: Apache cannot be asked where it reads from.
+    """
+    instance = _instance(server)
+    return [path for path in placement.candidates(instance.configuration()) if is_ours(path)]
+
+
+def is_ours(path: Path) -> bool:
+    """Is this a plain file that we wrote?"""
+    try:
+        descriptor = os.open(path, _LOOK)
+    except OSError:
+        return False
+    try:
+        status = os.fstat(descriptor)
+        return (stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+                and snippet.is_ours(os.read(descriptor, _LOOK_BYTES)))
+    finally:
+        os.close(descriptor)
+
+
+def _instance(server: Any) -> Instance:
+    instance: Optional[Instance] = getattr(server, "instance", None)
+    if instance is None:
+        raise ServerError(f"{server.name} is not known to be Apache")
+    return instance
+
+
+def _rehearse(instance: Instance, content: str) -> None:
+    """:raises ServerError: Apache would not accept its configuration with this file."""
+    # Elsewhere: whoever reloads Apache in this moment must not meet a file that nobody has tested.
+    with tempfile.TemporaryDirectory(prefix="certbot-guard-") as directory:
+        file = Path(directory) / placement.NAME
+        file.write_text(content, "ascii")
+        before = instance.dump
+        try:
+            instance.read_dump(also=f'Include "{file}"')
+        except ServerError as error:
+            sentence = "Apache does not accept the file that would hand the challenge over"
+            raise ServerError(sentence, error.detail) from error
+        finally:
+            instance.dump = before
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The file is there, whole, or not at all. Its name until then is none that a wildcard of Apache's meets."""
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+    descriptor = os.open(temporary, _NEW, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), _MODE)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        _unlink(temporary)
+        raise
+
+
+def _unlink(path: Path) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _exists(path: Path) -> bool:
+    return os.path.lexists(path)
+
+
+def _runs(server: Any) -> bool:
+    try:
+        return bool(server.look()["serving"])
+    except ServerError:
+        return True
