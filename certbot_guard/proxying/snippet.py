@@ -1,8 +1,8 @@
 """The text of the configuration file that has Apache hand a challenge to certbot's own server. Pure.
 
 It acts only on a request for a token, under a name of the lineage, while the process that asked for it lives. Else
-Apache does what it did before, so that a file that was left behind is harmless. One exception: what is under the path and not
-ours is not proxied by a ``ProxyPass`` of its own either. Measured with Apache 2.4.68, and held by
+Apache does what it did before, so that a file that was left behind is harmless. One exception: what is under the path
+and not ours is not proxied by a ``ProxyPass`` of its own either. Measured with Apache 2.4.68, and held by
 tests/integration/test_proxying.py:
 
 - A ``<Location>`` of the server is merged before those of a virtual host, an ``<If>`` of the server after them. So
