@@ -14,7 +14,7 @@ tests/integration/test_proxying.py:
   nothing has to be inherited by anybody, and no rule that slept so far wakes up.
 - A virtual host's own ``<Location />`` with a ``ProxyPass`` still sends the request elsewhere, or nowhere. A
   RewriteRule of the path itself runs after that and sends it to us. It needs the engine that was off before, and is
-  told from then by there being a file name.
+  told from then by there being a file name (this last condition is reasoning so far: no Apache has run it yet).
 """
 
 from __future__ import annotations
