@@ -75,6 +75,14 @@ def keep_installer(config: Any, named_in_file: str) -> None:
     vars(config.namespace)["installer"] = named_in_file
 
 
+def listen_at(config: Any, address: str, port: int) -> None:
+    """certbot's challenge server listens here for this lineage; what is saved of it stays as the user wrote it.
+
+    Setting the options would not do: certbot (2.1 to 5.8, measured) then saves them.
+    """
+    _answer(config.namespace, {"http01_port": port, "http01_address": address})
+
+
 def _answer(namespace: Any, answers: dict[str, Any]) -> None:
     made = {name: _shadow(name, value) for name, value in answers.items()}
     base = type(namespace)

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import control, launch, serverlock, settle, windows
+from certbot_guard import control, launch, passage, serverlock, settle, windows
 from certbot_guard.errors import ServerError, StateError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.run import CERTBOT_LOCK, SENTINEL_LOCK, Run, open_windows, watched_hooks
@@ -404,7 +404,7 @@ class Sentinel:
             if time.monotonic() < self._look_until:
                 self._due["second-look"] = time.monotonic() + SECOND_LOOK_SECONDS
             return
-        if not self._lock_if_free():
+        if not self._lock_if_free() and not passage.opened(self.run.events()):
             return  # stopped for another run's challenge, and that run brings it back
         if self.server.look()["serving"]:
             self._unlock()

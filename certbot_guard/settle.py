@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
-from certbot_guard import alsoreload, launch, lineages, servers, statedir, telling, windows
+from certbot_guard import alsoreload, launch, lineages, passage, servers, statedir, telling, windows
 from certbot_guard import config as configuration
 from certbot_guard.config import Config, ServerConfig
 from certbot_guard.errors import RefusedError, ServerError, StateError
@@ -56,6 +56,7 @@ def settle(run: Run, server: Optional[IWebServer], deliver: bool = True) -> Outc
         elif run.has("fatal") and not run.has("not-attempted"):
             _note_not_attempted(run)
         serving = windows.bring_back(run, server)
+        _carefully(run, "proxy", lambda: passage.end_left(run, server, "settle"))
         _finish_saved(run, server)
     config = configuration.load(Path(str(run.facts.get("guard_config") or "")))
     if serving is not False:

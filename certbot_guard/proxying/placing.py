@@ -10,7 +10,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, Iterable, Optional
+from typing import Any, Callable, Iterable, Optional
 
 from certbot_guard import text
 from certbot_guard.errors import RefusedError, ServerError
@@ -20,14 +20,16 @@ from certbot_guard.servers.instance import Instance
 _MODE = 0o644
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_LOOK_BYTES = 200
+_LOOK_BYTES = 4 * 1024 * 1024
 
 
-def place(server: Any, port: int, pid: int, names: Iterable[str]) -> Path:
+def place(server: Any, port: int, pid: int, names: Iterable[str],
+          announce: Callable[[Path], Any] = lambda path: None) -> Path:
     """The running ``server`` hands challenges for ``names`` to ``port`` of the loopback, while ``pid`` lives.
 
     Returns the file to :func:`remove`. What stood there of ours is replaced.
 
+    :param announce: called with the path before anything is written there; what it raises ends this
     :raises ConfigtestError: Apache does not accept its configuration as it is, without us. Nothing was written.
     :raises ServerError: it cannot be done with this server, or was tried and failed. Then nothing of ours is left in
         its configuration; the sentence says if that, too, went wrong.
@@ -39,6 +41,7 @@ def place(server: Any, port: int, pid: int, names: Iterable[str]) -> Path:
         raise ServerError(f"{text.line(path)} is there already, and certbot-guard did not write it")
     content = snippet.text(port, pid, names, loopback.ADDRESS, modules.missing(instance.dump, configuration))
     _rehearse(instance, content)
+    announce(path)
     try:
         _write(path, content.encode("ascii"))
     except OSError as error:
@@ -69,6 +72,11 @@ def remove(server: Any, path: Path) -> str:
         _unlink(path)
     except OSError as error:
         return f"{text.line(path)} cannot be taken away: {error.strerror or error}"
+    return forget(server, path)
+
+
+def forget(server: Any, path: Path) -> str:
+    """The running ``server`` has forgotten a file that is gone; else a sentence. Never raises for the server."""
     try:
         server.reload()
     except RefusedError as error:
@@ -91,14 +99,39 @@ def leftovers(server: Any) -> list[Path]:
 
 def is_ours(path: Path) -> bool:
     """Is this a plain file that we wrote?"""
+    return snippet.is_ours(_content(path))
+
+
+def is_for(path: Path, port: int, pid: int) -> bool:
+    """Is this a file of ours that hands over to this ``port``, for the process ``pid``?"""
+    content = _content(path)
+    return snippet.is_ours(content) and snippet.is_for(content, port, pid)
+
+
+def take_away(path: Path, port: int, pid: int) -> bool:
+    """This file of ours is gone, where it is that of ``port`` and ``pid``; the server has not been told.
+
+    :raises OSError: it is still there.
+    """
+    if not is_for(path, port, pid):
+        return False
+    _unlink(path)
+    return True
+
+
+def _content(path: Path) -> bytes:
+    """Of a plain file that belongs to us; else nothing."""
     try:
         descriptor = os.open(path, _LOOK)
     except OSError:
-        return False
+        return b""
     try:
         status = os.fstat(descriptor)
-        return (stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
-                and snippet.is_ours(os.read(descriptor, _LOOK_BYTES)))
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            return b""
+        return os.read(descriptor, _LOOK_BYTES)
+    except OSError:
+        return b""
     finally:
         os.close(descriptor)
 

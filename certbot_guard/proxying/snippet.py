@@ -80,6 +80,12 @@ def is_ours(content: bytes) -> bool:
     return content.startswith(MARK.encode("ascii") + b" ")
 
 
+def is_for(content: bytes, port: int, pid: int) -> bool:
+    """Does this file of ours hand over to ``port`` while ``pid`` lives?"""
+    wanted = (f"reqenv('{VARIABLE}') == '{port}'", f"-d '/proc/{pid}'")
+    return all(words.encode("ascii") in content for words in wanted)
+
+
 def host(name: str) -> str:
     """``name`` as it stands in a Host header, in lower case: IDNs as ``xn--``, IPv6 addresses in brackets.
 

@@ -17,6 +17,7 @@ from certbot_guard.servers.apache import ApacheServer
 from tests.support.apache import MODULES_DIRECTORY, control_program
 from tests.support.ports import free_port
 from tests.support.site import Site
+from tests.support.visitors import Load
 
 pytestmark = [
     pytest.mark.skipif(control_program() is None, reason="Apache is not installed"),
@@ -77,7 +78,7 @@ BEYOND = {"denied-by-if": '<If "true">\nRequire all denied\n</If>'}
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with Site() as site:
+    with Site(open_directory=True) as site:
         load(site, *FOR_VHOSTS, *PROXY)
         for name, extra in {**vhosts(site), **BEYOND}.items():
             site.add_vhost(name, extra=extra)
@@ -261,46 +262,11 @@ def test_nobody_notices_that_it_comes_and_goes(site, server):
     assert load.answered > 100
 
 
-class Load:
-    """Visitors, one request after another. Only a connection that was idle may be found closed (RFC 9112, 9.5)."""
-
-    def __init__(self, address: str, port: int) -> None:
-        self.place = (address, port)
-        self.over, self.answered, self.closed_idle = False, 0, 0
-        self.failed: list[str] = []
-
-    async def client(self, keep: bool) -> None:
-        connection, fresh = None, True
-        while not self.over:
-            try:
-                fresh = connection is None
-                connection = connection or await asyncio.open_connection(*self.place)
-                reader, writer = connection
-                writer.write(b"GET /index.html HTTP/1.1\r\nHost: plain\r\n"
-                             + (b"" if keep else b"Connection: close\r\n") + b"\r\n")
-                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-                assert head.startswith(b"HTTP/1.1 200"), head
-                body = await asyncio.wait_for(reader.readexactly(len("it works\n")), 5)
-                assert body == b"it works\n"
-                self.answered += 1
-                if not keep or b"connection: close" in head.lower():
-                    writer.close()
-                    connection = None
-            except (OSError, AssertionError, asyncio.IncompleteReadError, asyncio.TimeoutError) as error:
-                closed = isinstance(error, ConnectionError) or (
-                    isinstance(error, asyncio.IncompleteReadError) and not error.partial)
-                if closed and not fresh:
-                    self.closed_idle += 1
-                else:
-                    self.failed.append(repr(error))
-                connection = None
-            await asyncio.sleep(0.001)
-
-
 def test_modules_are_loaded_from_where_the_others_come_from_unless_something_waits_for_them(tmp_path):
     port = loopback.free_port()
     listen_port = free_port()
-    with Site(tls=False, http_port=listen_port, listen=[f"127.0.0.1:{listen_port}", f"[::1]:{listen_port}"]) as bare:
+    with Site(tls=False, open_directory=True, http_port=listen_port,
+              listen=[f"127.0.0.1:{listen_port}", f"[::1]:{listen_port}"]) as bare:
         bare.add_vhost("plain")
         bare.add_vhost("to-https", extra="Redirect permanent / https://to-https/")
         bare.start()

@@ -91,6 +91,8 @@ class PrivateApache:
     :ivar root: its ServerRoot; readable by everybody, since its workers are not root
     :ivar environment: what a process needs to control it with :attr:`program`
     :ivar http_port, https_port: on :attr:`address`
+    :ivar vhosts: where its virtual hosts are; with ``open_directory`` as distributions include them, so that
+        certbot-guard finds a place for a file of its own. Without, challenges cannot pass through this Apache.
     :ivar docroot: served as ``/``; ``index.html`` says ``it works`` and ``slow.bin`` is large
     """
 
@@ -102,6 +104,7 @@ class PrivateApache:
         http_port: Optional[int] = None,
         https_port: Optional[int] = None,
         listen: Optional[Sequence[str]] = None,
+        open_directory: bool = False,
     ) -> None:
         program = control_program()
         if program is None:
@@ -117,6 +120,8 @@ class PrivateApache:
         self.listen = list(listen) if listen is not None else None
         self.configuration = self.root / "apache2.conf"
         self.vhosts = self.root / "vhosts"
+        # A wildcard among the directories: where a new file would have to stand, certbot-guard does not guess.
+        self._included = self.vhosts / "*.conf" if open_directory else self.root / "vhost[s]" / "*.conf"
         self.docroot = self.root / "docroot"
         self.logs = self.root / "logs"
         self.run_directory = self.root / "run"
@@ -174,7 +179,7 @@ class PrivateApache:
             f'DocumentRoot "{self.docroot}"\n'
             f'<Directory "{self.docroot}">\n  Require all granted\n</Directory>\n'
             + "".join(f"Listen {where}\n" for where in listens)
-            + f'IncludeOptional "{self.vhosts}/*.conf"\n'
+            + f'IncludeOptional "{self._included}"\n'
         )
         if self.https_port:
             self.add_vhost("default-tls", port=self.https_port, certificate=self.certificate, key=self.key)

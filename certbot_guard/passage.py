@@ -1,0 +1,138 @@
+"""A passage: for one lineage of a run, challenges pass through the running web server to certbot. Opened, and ended.
+
+Between :mod:`certbot_guard.proxying`, which knows Apache's configuration, and a run, which remembers what is to be
+taken away. The server is reloaded, never stopped or started. Opened by :mod:`certbot_guard.session` in prepare(), ended
+by it with the lineage; what it left is ended by :mod:`certbot_guard.settle`, and what no run remembers by
+``certbot-guard recover``. While it is open its opener holds the machine-wide lock of the server.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+from certbot_guard import serverlock, text
+from certbot_guard.errors import ServerError, StateError
+from certbot_guard.interfaces import IWebServer
+from certbot_guard.proxying import loopback, placing, selfcheck
+from certbot_guard.proxying.asking import Ports
+from certbot_guard.run import Run
+
+_HTTPS = 443
+# Whoever holds the lock meanwhile replaces the file, or stops the server and starts it without it.
+_LOCK_PATIENCE_SECONDS = 10.0
+_MISSED_NAMED = 5
+
+
+def opened(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The ``proxy-placing`` events whose file may still be there."""
+    found: dict[Any, dict[str, Any]] = {}
+    for event in events:
+        if event["kind"] == "proxy-placing":
+            found[event.get("number")] = event
+        elif event["kind"] == "proxy-removed":
+            found.pop(event.get("number"), None)
+    return list(found.values())
+
+
+def open_for(run: Run, server: IWebServer, number: int, facts: dict[str, Any]) -> int:
+    """Challenges of this lineage reach the port that is returned, on the loopback: each name was asked for.
+
+    :param facts: of the lineage: ``lineage``, ``names``, and ``ports``, where Apache is asked
+    :raises GuardError: they do not, and the sentence says why. Nothing is left of the attempt.
+    """
+    port, began = loopback.free_port(), time.monotonic()
+
+    def announce(path: Path) -> None:
+        run.record("proxy-placing", sync=True, number=number, lineage=facts["lineage"], names=facts["names"],
+                   path=str(path), port=port, pid=os.getpid())
+
+    try:
+        placing.place(server, port, os.getpid(), facts["names"], announce)
+        _check(server, port, facts)
+    except BaseException:
+        end(run, server, "it did not work")
+        raise
+    run.note("proxy-placed", number=number, lineage=facts["lineage"], seconds=round(time.monotonic() - began, 3))
+    return port
+
+
+def _check(server: IWebServer, port: int, facts: dict[str, Any]) -> None:
+    """:raises ServerError: a name does not get its token."""
+    now, http = server.look(), facts["ports"][0]
+    has_https = any(found["port"] == _HTTPS for found in now.get("sockets") or [])
+    missed = selfcheck.check(facts["names"], selfcheck.places(now, http), port, Ports(http, _HTTPS if has_https else 0))
+    if missed:
+        more = f" (and {len(missed) - 1} more)" if len(missed) > 1 else ""
+        raise ServerError(f"a token did not come through: {text.line(missed[0], 250)}{more}",
+                          "\n".join(text.line(one, 250) for one in missed[:_MISSED_NAMED]))
+
+
+def withdraw(run: Run) -> None:
+    """The files are gone, and a reload that comes anyway makes the server forget them; :func:`end` is still due."""
+    for one in opened(run.events()):
+        try:
+            placing.take_away(Path(one["path"]), one["port"], one["pid"])
+        except OSError:
+            pass  # said by end(), which tries again
+
+
+def end(run: Run, server: Optional[IWebServer], by: str, reload: bool = True) -> None:
+    """Nothing of this run is left in the server's configuration, or an event says what is. Never raises."""
+    for one in opened(run.events()):
+        try:
+            problem = _end(server if reload else None, one)
+        except OSError as error:
+            # Tried again by whoever settles; in itself it does nothing once certbot has ended.
+            _say_once(run, f"{text.line(one['path'])} cannot be taken away: {error.strerror or error}. It does nothing "
+                           "once certbot has ended; delete it, or run: certbot-guard recover")
+            continue
+        except Exception as error:  # a bug of a controller's must not keep the run from being settled
+            problem = f"certbot-guard's own error: {type(error).__name__}: {text.line(error)}"
+        run.note("proxy-removed", number=one["number"], lineage=one["lineage"], by=by, problem=problem)
+
+
+def _end(server: Optional[IWebServer], one: dict[str, Any]) -> str:
+    """:raises OSError: the file is still there."""
+    path = Path(one["path"])
+    if not placing.take_away(path, one["port"], one["pid"]):
+        return ""  # it never came to be, or is gone, or is another run's by now
+    if server is None:
+        return f"{text.line(path)} is taken away; the web server has not been reloaded since"
+    return placing.forget(server, path)
+
+
+def end_left(run: Run, server: Optional[IWebServer], by: str) -> None:
+    """As :func:`end`, by one who does not hold the server's lock."""
+    if not opened(run.events()):
+        return
+    try:
+        lock = serverlock.take(server.identity, _LOCK_PATIENCE_SECONDS) if server is not None else None
+    except StateError:  # nobody can hold it, then
+        return end(run, server, by)
+    try:
+        end(run, server, by, reload=lock is not None)
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def sweep(server: IWebServer) -> list[tuple[Path, str]]:
+    """Files of ours that no run remembers are taken away: each with what is still wrong with it, or ``""``.
+
+    One that a living run needs is left to it. Nothing is done where Apache cannot be asked what it reads.
+    """
+    with serverlock.unless_taken(server.identity) as free:
+        if not free:
+            return []
+        try:
+            return [(path, placing.remove(server, path)) for path in placing.leftovers(server)]
+        except ServerError:
+            return []
+
+
+def _say_once(run: Run, sentence: str) -> None:
+    if not any(event["kind"] == "guard-error" and event.get("error") == sentence for event in run.events()):
+        run.note("guard-error", where="proxy", error=sentence)
