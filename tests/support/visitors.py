@@ -20,7 +20,7 @@ class Load:
 
     async def client(self, keep: bool, pause: float = 0.001) -> None:
         connection, fresh = None, True
-        request = f"GET /index.html HTTP/1.1\r\nHost: {self.host}\r\n{'' if keep else 'Connection: close' + chr(13) + chr(10)}\r\n"
+        request = f"GET /index.html HTTP/1.1\r\nHost: {self.host}\r\n" + ("" if keep else "Connection: close\r\n") + "\r\n"
         while not self.over:
             try:
                 fresh = connection is None
@@ -56,7 +56,7 @@ class Visitors:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._come()), daemon=True)
 
     async def _come(self) -> None:
-        await asyncio.gather(*(self._load.client(keep, 0.005) for keep in (True, True, False, False)))
+        await asyncio.gather(*(self._load.client(keep, 0.02) for keep in (True, True, False, False)))
 
     @property
     def failed(self) -> list[str]:

@@ -229,7 +229,7 @@ def test_a_typo_of_apprise_config_names_it(load):
 
 @pytest.mark.parametrize("key, value, instead", [
     ("control", "", "apachectl"), ("control", "-k", "apachectl"), ("control", "systemd:", "systemd:UNIT"),
-    ("mode", "never", "auto, stop, reload"), ("mode", "Stop", "auto, stop, reload"),
+    ("mode", "never", "auto, proxy, stop, reload"), ("mode", "Stop", "auto, proxy, stop, reload"),
     ("max_outage", "five minutes", "5m"), ("max_outage", "0", "longer than 0"), ("max_outage", "-5m", "5m"),
     ("max_outage", "9" * 400, "5m"), ("max_outage", "9" * 400 + "d", "5m"), ("max_outage", "²m", "5m"),
     ("max_outage", "nan", "5m"), ("drain", "2x", "5m"), ("start", "never", "as-found, always"),
@@ -443,7 +443,7 @@ def test_the_command_line_overrides_the_file(load):
 
 
 @pytest.mark.parametrize("override, words", [
-    ({"mode": "never"}, ["--guard-mode", "never", "auto, stop, reload"]),
+    ({"mode": "never"}, ["--guard-mode", "never", "auto, proxy, stop, reload"]),
     ({"max_outage": "soon"}, ["--guard-max-outage", "soon", "5m"]),
     ({"max_outage": "0"}, ["--guard-max-outage", "longer than 0"]),
     ({"max_outage": "9" * 400 + "h"}, ["--guard-max-outage", "5m"]),

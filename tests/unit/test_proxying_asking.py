@@ -106,7 +106,8 @@ def test_an_old_worker_that_still_answers_is_asked_again():
     with Responder(port) as responder:
         good = b"HTTP/1.0 200 OK\r\n\r\n" + responder.proof
         with scripted(b"HTTP/1.0 404 Not Found\r\n\r\n", good) as other:
-            answer = selfcheck._ask_again("127.0.0.1", "a.example", responder, Ports(other, 0), MINE)
+            answer = selfcheck._ask_again("127.0.0.1", "a.example", responder, Ports(other, 0), MINE,
+                                          time.monotonic() + 3)
         assert selfcheck._proves(answer, responder)
 
 
