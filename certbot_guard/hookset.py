@@ -75,6 +75,12 @@ def keep_installer(config: Any, named_in_file: str) -> None:
     vars(config.namespace)["installer"] = named_in_file
 
 
+def own_listener(config: Any) -> tuple[int, str]:
+    """Where the user has certbot's challenge server listen: the port, and the address or ``""`` for all."""
+    saved = vars(config.namespace)
+    return int(saved["http01_port"]), str(saved.get("http01_address") or "")
+
+
 def listen_at(config: Any, address: str, port: int) -> None:
     """certbot's challenge server listens here for this lineage; what is saved of it stays as the user wrote it.
 

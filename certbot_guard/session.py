@@ -183,10 +183,11 @@ class Session:
         shown = self.capture.processing if config.verb == "renew" else None
         name = config.certname or (lineages.resolve(config_dir, shown) if shown else None)
         names = [str(domain) for domain in (config.domains or [])]
+        port, address = hookset.own_listener(config)
         name = name or (names[0] if names else "a new certificate")
         expires = lineages.not_after(config_dir, name)
         return {"lineage": name, "names": names, "authenticator": _authenticator(config),
-                "ports": [int(config.http01_port)], "address": config.http01_address or "",
+                "ports": [port], "address": address,
                 "not_after": expires.isoformat() if expires else None}
 
     def _decide(self, config: Any, facts: dict[str, Any]) -> bool:
@@ -245,7 +246,7 @@ class Session:
             reason, detail = f"certbot-guard's own error: {type(error).__name__}: {error}", ""
         finally:
             if "port" not in facts:
-                self._unlock_passage()
+                self._end_passage("it did not work")
         self._note("not-proxied", number=self._number, lineage=facts["lineage"], reason=reason, detail=detail)
         return reason
 

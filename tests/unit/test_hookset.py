@@ -44,6 +44,15 @@ def test_the_installer_named_in_the_file_is_what_is_saved(config):
     assert vars(config.namespace)["installer"] == "apache"
 
 
+def test_the_challenge_server_listens_elsewhere_and_what_is_saved_is_what_the_user_wrote(config):
+    hookset.listen_at(config, "127.0.0.1", 785)
+    copied = copy.deepcopy(config)
+    for one in (config, copied):
+        assert (one.http01_port, one.http01_address) == (785, "127.0.0.1")
+        assert hookset.own_listener(one) == (80, "")
+        assert vars(one.namespace)["http01_port"] == 80 and not vars(one.namespace).get("http01_address")
+
+
 def test_certbot_takes_a_chained_hook_for_the_users_own():
     chained = hookset.AndGuard("ours", "users")
     assert "users" in {chained} and chained in {"users"}

@@ -1,0 +1,136 @@
+"""What a run remembers of a passage, and how it ends it: with real files and a server that notes what it is asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from certbot_guard import passage
+from certbot_guard.errors import RefusedError, ServerError, StateError
+from certbot_guard.proxying import placement, placing, snippet
+from certbot_guard.run import Run
+
+
+class Server:
+    name, identity = "a server", "apache:/nowhere"
+
+    def __init__(self, fails=None):
+        self.reloads, self.fails = 0, fails
+
+    def reload(self):
+        self.reloads += 1
+        if self.fails is not None:
+            raise self.fails
+
+    def look(self):
+        return {"serving": True, "sockets": []}
+
+
+@pytest.fixture
+def run(tmp_path):
+    tmp_path.chmod(0o700)
+    return Run.create([tmp_path / "state"], {"id": "one"})
+
+
+@pytest.fixture
+def file(run, tmp_path):
+    path = tmp_path / placement.NAME
+    path.write_text(snippet.text(785, 4711, ["a.example"]))
+    run.note("proxy-placing", number=1, lineage="a.example", path=str(path), port=785, pid=4711)
+    return path
+
+
+def ends(run):
+    over = [event for event in run.events() if event["kind"] == "proxy-removed"]
+    return [(event["number"], event["by"], event["problem"]) for event in over]
+
+
+def test_it_is_taken_away_once_and_the_server_reloaded(run, file):
+    server = Server()
+    passage.end(run, server, "settle")
+    passage.end(run, server, "settle")
+    assert not file.exists() and server.reloads == 1 and ends(run) == [(1, "settle", "")]
+    assert passage.opened(run.events()) == []
+
+
+def test_what_was_withdrawn_is_not_reloaded_for_again(run, file):
+    server = Server()
+    passage.withdraw(run)
+    assert not file.exists() and len(passage.opened(run.events())) == 1
+    passage.end(run, server, "restart")
+    assert server.reloads == 0 and ends(run) == [(1, "restart", "")]
+
+
+@pytest.mark.parametrize("port, pid", [(786, 4711), (785, 4712), (785, 471), (78, 4711)])
+def test_the_file_of_another_run_is_left_to_it(run, file, port, pid):
+    file.write_text(snippet.text(port, pid, ["b.example"]))
+    server = Server()
+    passage.end(run, server, "settle")
+    assert file.exists() and server.reloads == 0 and ends(run) == [(1, "settle", "")]
+
+
+@pytest.mark.parametrize("fails", [RefusedError("its configuration is broken"), ServerError("it died"),
+                                   ZeroDivisionError("a bug")])
+def test_a_server_that_cannot_be_reloaded_keeps_no_file_and_the_event_says_so(run, file, fails):
+    passage.end(run, Server(fails), "settle")
+    assert not file.exists()
+    (_, _, problem), = ends(run)
+    assert str(fails) in problem
+
+
+def test_a_file_that_cannot_be_taken_away_is_said_once_and_tried_again(run, file, monkeypatch):
+    def fails(path):
+        raise OSError(30, "Read-only file system")
+
+    server = Server()
+    with monkeypatch.context() as patched:
+        patched.setattr(placing, "_unlink", fails)
+        for _ in range(2):
+            passage.end(run, server, "settle")
+    said, = [event["error"] for event in run.events() if event["kind"] == "guard-error"]
+    assert str(file) in said and "Read-only file system" in said and ends(run) == []
+    passage.end(run, server, "recover")
+    assert not file.exists() and ends(run) == [(1, "recover", "")]
+
+
+def test_a_server_that_another_run_holds_is_not_reloaded(run, file, monkeypatch):
+    monkeypatch.setattr(passage.serverlock, "take", lambda *_: None)
+    server = Server()
+    passage.end_left(run, server, "settle")
+    assert not file.exists() and server.reloads == 0 and "has not been reloaded" in ends(run)[0][2]
+
+
+def test_without_a_server_the_file_goes_all_the_same(run, file):
+    passage.end_left(run, None, "settle")
+    assert not file.exists() and len(ends(run)) == 1
+
+
+def test_nothing_is_written_before_the_run_has_it(run, file, monkeypatch):
+    file.unlink()
+    monkeypatch.setattr(passage.loopback, "free_port", lambda: 785)
+
+    def place(server, port, pid, names, announce):
+        announce(file)
+        file.write_text("written")
+
+    def full(*_, **__):
+        raise StateError("no space left")
+
+    monkeypatch.setattr(passage.placing, "place", place)
+    monkeypatch.setattr(run, "record", full)
+    with pytest.raises(StateError):
+        passage.open_for(run, Server(), 2, {"lineage": "a.example", "names": ["a.example"], "ports": [80]})
+    assert not file.exists()
+
+
+def test_what_does_not_come_through_leaves_nothing(run, file, monkeypatch):
+    monkeypatch.setattr(passage.loopback, "free_port", lambda: 785)
+
+    def place(server, port, pid, names, announce):
+        announce(file)
+        file.write_text(snippet.text(port, pid, names))
+
+    monkeypatch.setattr(passage.placing, "place", place)
+    server = Server()
+    with pytest.raises(ServerError, match="answers HTTP nowhere on port 80"):
+        passage.open_for(run, server, 1, {"lineage": "a.example", "names": ["a.example"], "ports": [80]})
+    assert not file.exists() and server.reloads == 1
