@@ -1,6 +1,6 @@
 """A challenge passes through a running Apache, and everything goes wrong meanwhile: no visitor notices, nothing stays.
 
-Visitors with kept and with new connections are there all the time; none of their requests may fail.
+Visitors with kept and with new connections, and one long download, are there all the time; none of them may fail.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ import threading
 from types import TracebackType
 from typing import Optional
 
+from tests.support.apache import SLOW_FILE_BYTES
+
 BODY = b"it works\n"
 
 
@@ -48,15 +50,36 @@ class Load:
             connection[1].close()
 
 
+    async def download(self) -> None:
+        """One long answer, which is still on its way when everything is over, and then is whole."""
+        reader, writer = await asyncio.open_connection(*self.place)
+        try:
+            writer.write(f"GET /slow.bin HTTP/1.1\r\nHost: {self.host}\r\nConnection: close\r\n\r\n".encode("ascii"))
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert head.startswith(b"HTTP/1.1 200"), head
+            received = 0
+            while not self.over:
+                received += len(await reader.read(4096))
+                await asyncio.sleep(0.1)
+            while part := await asyncio.wait_for(reader.read(1024 * 1024), 10):
+                received += len(part)
+            assert received == SLOW_FILE_BYTES, f"{received} of {SLOW_FILE_BYTES} bytes"
+        except (OSError, AssertionError, asyncio.IncompleteReadError, asyncio.TimeoutError) as error:
+            self.failed.append(f"the download: {error!r}")
+        finally:
+            writer.close()
+
+
 class Visitors:
-    """Within ``with`` four visitors are there; afterwards :attr:`failed` says what they did not get."""
+    """Within ``with`` five visitors are there; afterwards :attr:`failed` says what they did not get."""
 
     def __init__(self, address: str, port: int, host: str = "localhost") -> None:
         self._load = Load(address, port, host)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._come()), daemon=True)
 
     async def _come(self) -> None:
-        await asyncio.gather(*(self._load.client(keep, 0.02) for keep in (True, True, False, False)))
+        await asyncio.gather(self._load.download(),
+                             *(self._load.client(keep, 0.02) for keep in (True, True, False, False)))
 
     @property
     def failed(self) -> list[str]:
@@ -73,4 +96,5 @@ class Visitors:
     def __exit__(self, kind: Optional[type[BaseException]], error: Optional[BaseException],
                  where: Optional[TracebackType]) -> None:
         self._load.over = True
-        self._thread.join(10)
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "a visitor waits for ever"
