@@ -156,7 +156,8 @@ def _of_event(found: Account, event: dict[str, Any]) -> list[Finding]:
     if kind == "hook-failed":
         return [other(subject_of_hook(facts, event.get("hook"), event.get("command")),
                       f"{event.get('hook')} {event.get('command')}", {"failure"})]
-    return [other(_of_our_own(event), "certbot-guard", {"failure"})]
+    of_one = lineage if kind == "config-problem" else None
+    return [other(_of_our_own(event), "certbot-guard", {"failure"}, lineage=of_one)]
 
 
 def _sighted(found: Account, event: dict[str, Any], key: str, lineage: Optional[str]) -> Finding:
@@ -178,6 +179,8 @@ def _stands(found: Account, event: dict[str, Any], lineage: str) -> bool:
 
 
 def _of_our_own(event: dict[str, Any]) -> str:
+    if event["kind"] == "config-problem" and event.get("lineage"):
+        return f"settings proxy {event['lineage']}"
     if event["kind"] == "config-problem":
         return "settings " + hashlib.sha256(str(event.get("text")).encode("utf-8", "replace")).hexdigest()[:16]
     return f"guard {event.get('where')}"

@@ -61,6 +61,20 @@ def in_directory(config: Any, hook: Optional[str], directory: str) -> bool:
                 and os.access(hook, os.X_OK) and not hook.endswith("~"))
 
 
+def directory_hooks(config: Any, stage: str) -> bool:
+    """Does certbot run something from ``renewal-hooks/STAGE``?"""
+    try:
+        return bool(getattr(config, "directory_hooks", False)
+                    and os.listdir(getattr(config, f"renewal_{stage}_hooks_dir")))
+    except OSError:
+        return False
+
+
+def has_pre_hook(config: Any) -> bool:
+    """Will something of the user's run before this lineage's challenge, or has it already for an earlier one?"""
+    return bool(own_hooks(config)["pre_hook"]) or directory_hooks(config, "pre")
+
+
 def register(config: Any, pre: Optional[str], deploy: str, post: str) -> None:
     """certbot runs these commands for this lineage; what is saved of it stays as the user wrote it."""
     answers = {"post_hook": post, **{name: deploy for name in _DEPLOY_NAMES if name in vars(config.namespace)}}

@@ -61,9 +61,22 @@ def _how(found: Account, standing: Standing, look: Look, seen: dict[str, str]) -
         return _renewed(found, standing, lineage, look)
     if subject.startswith(f"hook {facts.get('config_dir') or ''} "):
         return "It ran without an error." if _ran(found, subject) else ""
+    if subject.startswith("settings proxy ") and lineage is not None:
+        return _passes(found, lineage, look)
     if subject.startswith(("guard ", "settings ")):
         return "It is in order." if found.all("lineage") and found.ended_well else ""
     return ""
+
+
+def _passes(found: Account, lineage: str, look: Look) -> str:
+    """Only a challenge of that lineage shows it, and that comes once in a certificate's life."""
+    if not look(lineage)[0]:
+        return "Its renewal configuration is gone."
+    tried = [event["kind"] for event in found.all("proxy-placed", "not-proxied") if event.get("lineage") == lineage]
+    if tried[-1:] == ["proxy-placed"]:
+        return "Its challenge has passed through the web server."
+    # Tried, and this run finds nothing wrong with that: guard.ini asks for it no more.
+    return "mode = proxy is not set any more." if tried else ""
 
 
 def _seen(found: Account, standing: Standing, seen: dict[str, str]) -> Optional[str]:

@@ -27,6 +27,7 @@ from certbot_guard import (
     launch,
     lineages,
     passage,
+    proxied,
     serverlock,
     servers,
     statedir,
@@ -35,7 +36,6 @@ from certbot_guard import config as configuration
 from certbot_guard.capture import Capture
 from certbot_guard.errors import GuardError, ServerError, StateError
 from certbot_guard.interfaces import IWebServer
-from certbot_guard.proxying import loopback
 from certbot_guard.run import Run, boot_id, new_id, open_windows, unfinished, unreadable, utc_now
 from certbot_guard.servers import processes, sockets
 from certbot_guard.supervise import holding
@@ -63,7 +63,7 @@ class Session:
         self._number = 0
         self._window: Optional[int] = None  # the lineage's window that may be open now
         self._window_lineage = ""
-        self._passage_lock: Optional[int] = None  # the server's, held while this lineage has a passage
+        self._proxied = proxied.Proxied(self._note)
         self.lineage = ""
         self._own_installer: Optional[Any] = None
         self._in_file: Optional[configuration.Config] = None  # before a lineage's options override it
@@ -85,7 +85,7 @@ class Session:
             self._open(config)
         self._close_window("next lineage")
         self._window = None
-        self._end_passage("next lineage")
+        self._proxied.end(self.run, self.server, "next lineage")
         self._number += 1
         # certbot then tries again with the names that passed, in a second challenge
         self._several_challenges = bool(getattr(config, "allow_subset_of_names", False))
@@ -93,7 +93,7 @@ class Session:
         facts = self._lineage_facts(config)
         self.lineage = facts["lineage"]
         stop = self._decide(config, facts)
-        why_not = self._let_through(config, facts) if stop and self._may_pass() else None
+        why_not = self._let_through(config, facts) if stop else None
         if why_not == "":
             stop = False
         if stop and self.run is not None and self.run.has("overdue"):
@@ -104,7 +104,7 @@ class Session:
         if stop:
             self._refuse_what_would_not_come_back(facts)
         if why_not:
-            self._say_it_is_stopped(facts, why_not)
+            self._proxied.say_it_is_stopped(facts["lineage"], why_not, self.config.server.mode == "proxy")
         self._register(config, facts, stop)
 
     def _open(self, config: Any) -> None:
@@ -227,61 +227,14 @@ class Session:
             os.close(lock)
         return False
 
-    def _may_pass(self) -> bool:
-        return (self.config.server.mode in ("auto", "proxy") and self.server is not None and self.run is not None
-                and not self.run_problem and not self._option_problem)
-
-    def _let_through(self, config: Any, facts: dict[str, Any]) -> str:
-        """This lineage's challenge passes through the running server; else a sentence says why it does not.
-
-        Never raises but for what certbot is told to end by: there is the stop to fall back to.
-        """
-        try:
-            facts["port"] = self._open_passage(config, facts)
-            return ""
-        except GuardError as error:
-            reason, detail = str(error), getattr(error, "detail", "")
-        except Exception as error:
-            logger.debug("certbot-guard: a challenge through the running server", exc_info=True)
-            reason, detail = f"certbot-guard's own error: {type(error).__name__}: {error}", ""
-        finally:
-            if "port" not in facts:
-                self._end_passage("it did not work")
-        self._note("not-proxied", number=self._number, lineage=facts["lineage"], reason=reason, detail=detail)
-        return reason
-
-    def _open_passage(self, config: Any, facts: dict[str, Any]) -> int:
-        """:raises GuardError: it cannot be."""
-        if hookset.own_hooks(config)["pre_hook"] or _directory_hooks(config, "pre"):
-            raise ServerError("it has a pre hook, which may stop the web server")
-        if not self.run.sentinel_lives() and launch.start_sentinel(self.run):
-            raise ServerError("the sentinel is gone, so nobody would take away what is put into Apache's configuration")
-        self._passage_lock = serverlock.take(self.server.identity, self.config.server.max_outage_seconds + 60.0)
-        if self._passage_lock is None:
-            raise ServerError("another certbot run has the web server stopped, or its configuration changed, and did not "
-                              "end in time")
-        port = passage.open_for(self.run, self.server, self._number, facts)
-        hookset.listen_at(config, loopback.ADDRESS, port)
-        return port
-
-    def _say_it_is_stopped(self, facts: dict[str, Any], why_not: str) -> None:
-        """In certbot's log; with ``mode = proxy`` loudly, since that is not what was asked for."""
-        sentence = f"the challenge of {facts['lineage']} cannot pass through the running web server, which is stopped for it"
-        if self.config.server.mode == "proxy":
-            logger.warning("certbot-guard: mode = proxy: %s: %s", sentence, why_not)
-            self._note("config-problem", text=f"mode = proxy: {sentence}: {why_not}")
-        else:
-            logger.info("certbot-guard: %s: %s", sentence, why_not)
-
-    def _end_passage(self, by: str) -> None:
-        if self._passage_lock is not None and self.run is not None:
-            passage.end(self.run, self.server, by)
-        self._unlock_passage()
-
-    def _unlock_passage(self) -> None:
-        if self._passage_lock is not None:
-            os.close(self._passage_lock)
-            self._passage_lock = None
+    def _let_through(self, config: Any, facts: dict[str, Any]) -> Optional[str]:
+        """``""``: the challenge passes through the running server. A sentence: why it does not; None: nobody tried."""
+        mode, limit = self.config.server.mode, self.config.server.max_outage_seconds
+        if mode not in ("auto", "proxy") or self.server is None or self._option_problem:
+            return None
+        if self.run is None or self.run_problem:
+            return None
+        return self._proxied.begin(self.run, self.server, config, self._number, facts, limit + 60.0)
 
     @staticmethod
     def _port_is_free(facts: dict[str, Any]) -> bool:
@@ -327,10 +280,10 @@ class Session:
 
         # One post hook for the whole run, unless the user has one: certbot runs each distinct command once.
         post = hook("post", "post_hook") if own["post_hook"] else launch.hook_command("post", self.run, None)
-        if _directory_hooks(config, "pre"):
+        if hookset.directory_hooks(config, "pre"):
             # They run before our hook does, and may themselves stop the web server.
             control.ask(self.run, {"do": "look", "window": self._number}, _CLOSE_PATIENCE_SECONDS)
-        if not own["deploy_hook"] and not _directory_hooks(config, "deploy"):
+        if not own["deploy_hook"] and not hookset.directory_hooks(config, "deploy"):
             self._without_deploy_hook = {name: os.environ.get(name) for name in _DEPLOY_ENVIRONMENT}
         hookset.register(config, hook("pre", "pre_hook"), hook("deploy", "deploy_hook"), post)
 
@@ -352,7 +305,7 @@ class Session:
     def lineage_failed(self, lineage: str) -> None:
         """Apache serves as before when certbot looks at the next lineage, guarded or not."""
         self._close_window("failure")
-        self._end_passage("failure")
+        self._proxied.end(self.run, self.server, "failure")
 
     def _close_window(self, by: str) -> None:
         if self.run is None or self._window is None:
@@ -396,14 +349,13 @@ class Session:
 
         :raises Exception: what the lineage's own installer (apache, nginx) raises when it reloads its server.
         """
-        if self._passage_lock is None:
+        if not self._proxied.is_open:
             return self._load()
         passage.withdraw(self.run)  # so that the reload for the certificate is the one that ends the passage, too
         try:
             self._load()
         finally:
-            passage.end(self.run, self.server, "restart")
-            self._unlock_passage()
+            self._proxied.end(self.run, self.server, "restart")
 
     def _load(self) -> None:
         if self._own_installer is not None:
@@ -427,7 +379,7 @@ class Session:
 
     def ended(self) -> None:
         """certbot's exit: settle in a process of its own, and wait for it, since certbot's unit ends with us."""
-        self._unlock_passage()  # settle ends a passage that is still open
+        self._proxied.let_go()  # settle ends a passage that is still open
         run = self.run or self._report()
         if run is None:
             return
@@ -489,14 +441,6 @@ def _facts(verb: str, said: invocation.Invocation, config_dir: Path, logs_dir: P
             "started": now.isoformat(timespec="milliseconds"), "boot_id": boot_id(), "monotonic": time.monotonic(),
             "guard_config": os.path.abspath(guard_config), "environment": launch.surroundings(),
             **holding.from_environment()}
-
-
-def _directory_hooks(config: Any, stage: str) -> bool:
-    try:
-        return bool(getattr(config, "directory_hooks", False)
-                    and os.listdir(getattr(config, f"renewal_{stage}_hooks_dir")))
-    except OSError:
-        return False
 
 
 def _restore(name: str, value: Optional[str]) -> None:

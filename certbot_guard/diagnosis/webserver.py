@@ -70,6 +70,13 @@ def _of_kind(*kinds: str) -> Callable[[Case], Optional[Fields]]:
     return seen
 
 
+def _not_proxied(case: Case) -> Optional[Fields]:
+    """The one word of guard.ini that may be right and yet not come true, for one lineage."""
+    if case.kind != "config-problem" or not case.event.get("lineage"):
+        return None
+    return {**fields_of(case), "lineage": text.line(case.event["lineage"], 80)}
+
+
 def _overdue(action: str) -> Callable[[Case], Optional[Fields]]:
     return lambda case: fields_of(case) if case.kind == "overdue" and (not action or case.event.get("action") ==
         action) else None
@@ -190,6 +197,10 @@ CAUSES: tuple[Cause, ...] = (
           _E),
     Cause("serving-again", _of_kind("serving"), "{server} serves again", "web server", True, "Nothing now.", "", (),
           _E),
+    Cause("not-proxied", _not_proxied, "With mode = proxy the challenge of {lineage} was to pass through {server}, "
+          "which had to be stopped for it: {reason}", "web server", False, "Mend what keeps it from passing, or set "
+          "mode = auto, which stops {server} where it has to and tells nobody.", "", (), {**_E, "lineage": "example.com",
+          "reason": '"it has a pre hook, which may stop the web server"'}),
     Cause("settings", _of_kind("config-problem"), "There is something wrong in guard.ini: {error}", "configuration",
           False, "Mend that line; certbot-guard check reads the file again.", "", ("shape",), _E),
     Cause("guard-error", _of_kind("guard-error"), "certbot-guard had a trouble of its own: {error}", "host", None,

@@ -107,6 +107,30 @@ def healthy(context: Context) -> None:
     assert unit_of(pid) == UNIT
 
 
+def test_a_challenge_passes_through_the_unit_and_nothing_stays_where_certbots_unit_is_killed(site: Context) -> None:
+    configuration = site.apache.configuration
+    configuration.write_text(configuration.read_text().replace("vhost[s]", "vhosts"))
+    guarded(site, "one.guard.test", "two.guard.test")
+    file = site.apache.vhosts / "zzz-certbot-guard.conf"
+    with site.apache.watch() as outage:
+        in_a_unit(site)
+        unit_ended()
+        site.wait_settled()
+        assert [site.home.version(f"{name}.guard.test") for name in ("one", "two")] == [2, 2]
+        assert len(site.events("proxy-placed")) == 2 and not site.events("stopping") and not file.exists()
+        with site.ca.hold("challenge", times=1) as held:
+            in_a_unit(site)
+            held.wait()
+            assert file.exists()
+            systemctl("kill", "-s", "KILL", "renewal.service")
+            unit_ended()
+            held.release(forward=False)
+        site.wait_settled()
+    assert not file.exists() and outage.intervals == []
+    assert "certbot died" in site.mailbox.wait(1)[0].text
+    healthy(site)
+
+
 def test_a_renewal_of_two_lineages(site: Context) -> None:
     guarded(site, "one.guard.test", "two.guard.test")
     with site.apache.watch() as outage:

@@ -179,6 +179,8 @@ def test_max_outage_is_explained(action):
 @pytest.mark.parametrize("fields, cause, words", [
     ({"kind": "not-served", "lineage": "a.example", "where": ["127.0.0.1:443"]}, "old-certificate-served",
      "127.0.0.1:443 still serves"),
+    ({"kind": "config-problem", "lineage": "a.example", "text": "mode = proxy: ...", "reason": "403"}, "not-proxied",
+     "of a.example was to pass through Apache, which had to be stopped for it: "),
     ({"kind": "config-problem", "text": "[notify] line 3: no such option"}, "settings", "no such option"),
     ({"kind": "guard-error", "where": "prepare", "error": "KeyError: 'x'"}, "guard-error", "KeyError"),
     ({"kind": "died"}, "certbot-died", "killed"),

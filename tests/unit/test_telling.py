@@ -329,6 +329,26 @@ def test_what_a_run_has_told_does_not_recover_in_the_same_run(machine: Machine) 
     assert len(machine.got["mail"]) == 1
 
 
+@pytest.mark.parametrize("mended", [True, False], ids=["it passes", "it is not asked for"])
+def test_a_challenge_that_was_to_pass_through_the_server_is_told_until_it_does(machine: Machine, mended: bool) -> None:
+    def renewed(name: str, *events: tuple[str, dict[str, Any]]) -> None:
+        machine.certificate(name, timedelta(days=90))
+        machine.run(("lineage", {"lineage": name}), *events, ("deployed", {"lineage": name}))
+        machine.now += timedelta(hours=1)
+
+    stopped = ("not-proxied", {"lineage": "example.com", "reason": "403"})
+    renewed("example.com", stopped, ("config-problem", {
+        "lineage": "example.com", "reason": "403",
+        "text": "mode = proxy: the challenge of example.com cannot pass: 403"}))
+    renewed("other.example", ("proxy-placed", {"lineage": "other.example"}))
+    told, = machine.got["mail"]
+    assert "mode = proxy: the challenge of example.com cannot pass" in told.body and "not renewed" not in told.body
+    renewed("example.com", ("proxy-placed", {"lineage": "example.com"}) if mended else stopped)
+    assert [mail.severity for mail in machine.got["mail"]] == ["WARNING", "OK"]
+    how = "has passed through" if mended else "mode = proxy is not set any more"
+    assert how in machine.got["mail"][1].body
+
+
 def test_a_certbot_that_was_at_work_when_another_found_the_lock_held_shows_nothing_by_its_end(machine: Machine) -> None:
     began = machine.now
     machine.now = began + timedelta(seconds=0.4)  # within one second, too

@@ -1,0 +1,94 @@
+"""The passage of the lineage that certbot is at work on, begun in prepare(), ended with it. Part of the session.
+
+Holds the machine-wide lock of the server for as long as there is a passage, so it lives in certbot's process and ends
+with it. :mod:`certbot_guard.passage` does the work; whether a lineage needs the server's port is not asked here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Optional
+
+from certbot_guard import hookset, launch, passage, serverlock
+from certbot_guard.errors import GuardError, ServerError
+from certbot_guard.interfaces import IWebServer
+from certbot_guard.proxying import loopback
+from certbot_guard.run import Run
+
+logger = logging.getLogger(__name__)
+
+
+class Proxied:
+    """One per session, for one lineage after the other."""
+
+    def __init__(self, note: Callable[..., Any]) -> None:
+        self._note = note
+        self._lock: Optional[int] = None  # the server's, while there is a passage
+
+    @property
+    def is_open(self) -> bool:
+        return self._lock is not None
+
+    def begin(self, run: Run, server: IWebServer, config: Any, number: int, facts: dict[str, Any],
+              patience: float) -> str:
+        """This lineage's challenge passes through the running server, and ``""``; else a sentence says why it does not.
+
+        Never raises but for what is to end certbot: there is the stop to fall back to.
+
+        :param config: certbot's own, of this lineage; it has certbot listen where the server hands over
+        :param facts: of the lineage; gets the ``port`` that is handed over to
+        :param patience: how many seconds to wait for another certbot run that has the server
+        """
+        began = False
+        try:
+            facts["port"] = self._begin(run, server, config, number, facts, patience)
+            began = True
+            return ""
+        except GuardError as error:
+            reason, detail = str(error), getattr(error, "detail", "")
+        except Exception as error:  # a bug of ours costs the passage, not the renewal
+            logger.debug("certbot-guard: a challenge through the running server", exc_info=True)
+            reason, detail = f"certbot-guard's own error: {type(error).__name__}: {error}", ""
+        finally:
+            if not began:
+                self.end(run, server, "it did not work")
+        self._note("not-proxied", number=number, lineage=facts["lineage"], reason=reason, detail=detail)
+        return reason
+
+    def _begin(self, run: Run, server: IWebServer, config: Any, number: int, facts: dict[str, Any],
+               patience: float) -> int:
+        """:raises GuardError: it cannot be."""
+        if hookset.has_pre_hook(config):
+            raise ServerError("it has a pre hook, which may stop the web server")
+        if not run.sentinel_lives() and launch.start_sentinel(run):
+            raise ServerError("the sentinel is gone, so nobody would take away what is put into Apache's configuration")
+        self._lock = serverlock.take(server.identity, patience)
+        if self._lock is None:
+            raise ServerError("another certbot run has the web server stopped, or its configuration changed, and did "
+                              "not end in time")
+        port = passage.open_for(run, server, number, facts)
+        hookset.listen_at(config, loopback.ADDRESS, port)
+        return port
+
+    def end(self, run: Optional[Run], server: Optional[IWebServer], by: str) -> None:
+        """Nothing of it is left in the server's configuration, or an event says what is. Safe to repeat."""
+        if self._lock is not None and run is not None:
+            passage.end(run, server, by)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Whoever settles ends it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def say_it_is_stopped(self, lineage: str, why_not: str, asked_for: bool) -> None:
+        """In certbot's log; and people are told where ``mode = proxy`` asked for something else."""
+        sentence = f"the challenge of {lineage} cannot pass through the running web server, which is stopped for it"
+        if asked_for:
+            logger.warning("certbot-guard: mode = proxy: %s: %s", sentence, why_not)
+            self._note("config-problem", text=f"mode = proxy: {sentence}: {why_not}", lineage=lineage, reason=why_not)
+        else:
+            logger.info("certbot-guard: %s: %s", sentence, why_not)
