@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 
+from benchmarks.figures import PAIR, Options, Section, Table, in_turn, pair, say
 from certbot_guard.journal import Journal
 from tests.support.authority import Authority
 from tests.support.certbot import program
@@ -62,3 +65,16 @@ def seconds(settings: Path) -> float:
     subprocess.run([str(program("certbot-guard")), "--config", str(settings), "metrics", "--textfile",
                     str(settings.parent / "guard.prom")], check=True, cwd="/", stdin=subprocess.DEVNULL)
     return time.perf_counter() - began
+
+
+def measure(options: Options) -> Section:
+    lineages, history = (50, 20) if options.quick else (1000, 800)
+    say("metrics")
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        many, none = prepared(Path(first), lineages, history), prepared(Path(second), 0, 0)
+        found = in_turn({"many": partial(seconds, many), "none": partial(seconds, none)}, options.rounds,
+                        not options.quick)
+    table = Table("Numbers for a monitoring system", PAIR)
+    pair(table, f"`certbot-guard metrics --textfile`, {lineages:,} lineages, {history} runs in the history (beside: "
+         "none of either)", found["many"], found["none"])
+    return Section([table])

@@ -8,8 +8,10 @@ import tempfile
 import time
 from contextlib import ExitStack, closing
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
+from benchmarks.figures import PAIR, Options, Section, Table, in_turn, middle, pair, ratio, say
 from certbot_guard import journal, notify, samples
 from certbot_guard.config import Channel, Config
 from certbot_guard.run import Run
@@ -33,11 +35,11 @@ assert telling.tell(run, None, deliver=False)
 seconds = time.perf_counter() - began
 print(seconds, int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024)
 """
-# The two that do not answer are waited for until then, which is not what is measured.
+# The one that does not answer is waited for until then, which is not what is measured.
 _DEADLINE_SECONDS = 10.0
 
 
-def failing(directory: Path, lineages: int) -> Path:
+def failing(directory: Path, lineages: int, channel: str = "json://127.0.0.1:9/") -> Path:
     """A run in which so many lineages failed, as certbot left it. Returns its directory."""
     directory.mkdir()
     now = datetime.now(timezone.utc)
@@ -47,7 +49,7 @@ def failing(directory: Path, lineages: int) -> Path:
         (directory / "live" / name).mkdir(parents=True)
         (directory / "live" / name / "cert.pem").write_bytes(certificate)
     settings = directory / "guard.ini"
-    settings.write_text(f"[notify]\nmail = json://127.0.0.1:9/\n[state]\ndir = {directory}/state\n")
+    settings.write_text(f"[notify]\nmail = {channel}\n[state]\ndir = {directory}/state\n")
     settings.chmod(0o600)
     run = Run.create([directory / "state"], {
         "id": f"{now:%Y%m%dT%H%M%SZ}-bench", "host": "web1", "verb": "renew", "argv": ["renew"], "server": None,
@@ -58,6 +60,9 @@ def failing(directory: Path, lineages: int) -> Path:
         run.note("lineage", lineage=name, names=[name, f"www.{name}"])
         run.note("lineage-failed", lineage=name, error_type="Error", error=acme["detail"], acme=acme,
                  evidence={"status": status, "url": "https://acme-v02.api.letsencrypt.org/acme/new-order"})
+    if not names:
+        run.note("lineage", lineage="one.guard.test", names=["one.guard.test"])
+        run.note("deployed", lineage="one.guard.test")
     run.note("exit")
     return run.directory
 
@@ -71,20 +76,75 @@ def told(lineages: int) -> tuple[float, float]:
         return float(said[0]), float(said[1])
 
 
-def reached(channels: int, broken: bool) -> float:
-    """Seconds until every channel that works has a message; with ``broken``, one more hangs and another drips."""
+def settled(lineages: int) -> float:
+    """Seconds of a whole settle in its own process, whose message goes to one channel; none failed: there is none."""
+    with tempfile.TemporaryDirectory(prefix="guard-bench-") as base, closing(Webhook()) as hook:
+        directory = failing(Path(base) / "machine", lineages, hook.apprise_url)
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-I", "-m", "certbot_guard.settle", str(directory)], check=True, cwd="/",
+                       stdin=subprocess.DEVNULL)
+        seconds = time.perf_counter() - began
+        assert len(hook.received) == (1 if lineages else 0), hook.received
+        return seconds
+
+
+def reached(channels: int, hanging: bool) -> tuple[float, float]:
+    """Seconds until the first and until the last but one of so many channels has a message.
+
+    The last one hangs, or works and is not looked at; a single channel works, and is.
+    """
     with ExitStack() as held, tempfile.TemporaryDirectory(prefix="guard-bench-") as base:
         hooks = [held.enter_context(closing(Webhook())) for _ in range(channels)]
-        others = [held.enter_context(closing(Webhook())) for _ in range(2 if broken else 0)]
-        for other, fault in zip(others, (Webhook.hang, Webhook.drip)):
-            fault(other)
-        # The two come first: whoever waits for them in turn shows it.
-        named = {f"c{number}": hook.apprise_url for number, hook in enumerate([*others, *hooks])}
+        odd, working = (hooks[0], hooks[1:]) if channels > 1 else (None, hooks)
+        if hanging and odd is not None:
+            odd.hang()
+        # It comes first: whoever waits for it in turn shows it.
+        named = {f"c{number}": hook.apprise_url for number, hook in enumerate(hooks)}
         settings = Config(Path("/nowhere"), channels=tuple(Channel(name, url) for name, url in named.items()))
         book = held.enter_context(closing(journal.Journal.open(Path(base))))
         now = datetime.now(timezone.utc)
         book.add(samples.every_kind(now)[0].message, list(named), 0)
         began = time.monotonic()
         results = notify.deliver_outbox([book], settings, _DEADLINE_SECONDS)
-        assert sum(one.ok for one in results) == channels, results
-        return max(hook.wait(1)[0].at for hook in hooks) - began
+        assert sum(one.ok for one in results) == channels - (hanging and odd is not None), results
+        at = sorted(hook.wait(1)[0].at - began for hook in working)
+        return at[0], at[-1]
+
+
+def measure_settle(options: Options) -> Section:
+    many = 100 if options.quick else 1000
+    counts = (0, 1, many)
+    say("settle")
+    whole = in_turn({str(count): partial(settled, count) for count in counts}, options.rounds, not options.quick)
+    made = in_turn({str(count): partial(told, count) for count in (1, many)}, options.rounds, not options.quick)
+    table = Table("The end of a run", PAIR)
+    for count in counts[1:]:
+        pair(table, f"settle, {_failed(count)}, and one channel told (beside: nothing to tell)", whole[str(count)],
+             whole["0"])
+    seconds, peaks = ([[one[part] for one in made[str(count)]] for count in (many, 1)] for part in (0, 1))
+    pair(table, f"the message is made, {_failed(many)}, three causes (beside: 1 failed)", *seconds)
+    pair(table, f"peak memory of that process, {_failed(many)} (beside: 1 failed)", *peaks, "MB")
+    return Section([table], ["`settle` is a process of its own, from its start to its end; Python's start is in it."])
+
+
+def measure_channels(options: Options) -> Section:
+    table = Table("Until a message has arrived", (
+        "channels", "the first", "the first, all work", "ratio", "the last that works", "the same ones, all work",
+        "ratio", "rounds"))
+    say("channels")
+    cases = {f"{channels}, {state}": partial(reached, channels, state == "one hangs")
+             for channels in (1, 3, 10) for state in ("all work", "one hangs") if channels > 1 or state == "all work"}
+    found = in_turn(cases, options.rounds * 2, not options.quick)
+    for label, times in found.items():
+        beside = found[label.replace("one hangs", "all work")]
+        row = [label]
+        for part in (0, 1):
+            these, those = [one[part] for one in times], [one[part] for one in beside]
+            row += [middle(these), middle(those), "" if times is beside else ratio(these, those)]
+        table.rows.append((*row, str(len(times))))
+    return Section([table], ["The one that hangs accepts a connection and says nothing. Where it works, it is not "
+                             "looked at: the other channels are the same in both."])
+
+
+def _failed(count: int) -> str:
+    return f"{count:,} lineage{'s' if count > 1 else ''} failed"

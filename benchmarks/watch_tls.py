@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Sequence
 
+from benchmarks.figures import PAIR, Options, Section, Table, in_turn, pair, say
 from certbot_guard.servers.apache import ApacheServer, find_program
 from certbot_guard.watch import sites
 from certbot_guard.watch.tls import Place, look
@@ -78,3 +80,22 @@ class Farm:
 
 def farm(hosts: int) -> closing[Farm]:
     return closing(Farm(hosts))
+
+
+def measure(options: Options) -> Section:
+    hosts = 20 if options.quick else 500
+    table, many = Table("A look from outside", PAIR), f"watch looks at {hosts} virtual hosts over TLS"
+    say("tls")
+    with farm(hosts) as made:
+        with_dead = made.with_a_dead_one()
+        found = in_turn({"at once": partial(made.looked, made.places), "in turn": partial(made.looked, made.places, 1),
+                         "with a dead one": partial(made.looked, with_dead), "found": made.found,
+                         "peak": partial(made.peak, hosts), "peak of one": partial(made.peak, 1)},
+                        options.rounds, not options.quick)
+    pair(table, f"{many} (beside: one after the other)", found["at once"], found["in turn"])
+    pair(table, f"{many}, and at one that accepts and is silent for its 5 s (beside: without it)",
+         found["with a dead one"], found["at once"])
+    pair(table, f"peak memory of that process, {many} (beside: 1)", found["peak"], found["peak of one"], "MB")
+    pair(table, f"Apache says where its {hosts} virtual hosts are (beside: looking at them)", found["found"],
+         found["at once"])
+    return Section([table])

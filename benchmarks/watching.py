@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,8 +11,10 @@ import tempfile
 import time
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+from benchmarks.figures import PAIR, Options, Section, Table, in_turn, pair, say
 from tests.support.apache import PrivateApache
 from tests.support.authority import Authority
 
@@ -87,3 +91,33 @@ class Machine:
 
 def machine(lineages: int, hosts: int) -> closing[Machine]:
     return closing(Machine(lineages, hosts))
+
+
+def measure_status(options: Options) -> Section:
+    """What a person waits for: the same machines, with and without a look at what is shown to visitors."""
+    if importlib.util.find_spec("certbot_guard.cli.status") is None:
+        return Section(notes=["`certbot-guard status` is left out: this tree has none."])
+    status = importlib.import_module("benchmarks.status")
+    lineages, hosts = (50, 20) if options.quick else (1000, 500)
+    say("status")
+    table = Table("What a person waits for", PAIR)
+    with status.machine(lineages, hosts) as many, status.machine(1, 1) as one:
+        for words, codes in ((("status",), (0,)), (("status", "--no-served"), (0,)), (("doctor", "--offline"), (0, 1))):
+            found = in_turn({"many": partial(many.seconds, *words, codes=codes),
+                             "one": partial(one.seconds, *words, codes=codes)}, options.rounds, not options.quick)
+            what = " ".join(["certbot-guard", *words])
+            pair(table, f"`{what}`, {lineages:,} lineages, {hosts} virtual hosts (beside: one of each)", found["many"],
+                 found["one"])
+    return Section([table])
+
+
+def measure(options: Options) -> Section:
+    lineages, hosts = (50, 20) if options.quick else (1000, 500)
+    say("watch")
+    with machine(lineages, hosts) as many, machine(1, 1) as one:
+        found = in_turn({"many": many.watched, "one": one.watched}, options.rounds, not options.quick)
+    table = Table("The hourly look", PAIR)
+    what = f"`certbot-guard watch`, {lineages:,} lineages, {hosts} virtual hosts (beside: one of each)"
+    for label, part, unit in ((what, 0, "s"), ("peak memory of that process (beside: one of each)", 1, "MB")):
+        pair(table, label, [seen[part] for seen in found["many"]], [seen[part] for seen in found["one"]], unit)
+    return Section([table])
