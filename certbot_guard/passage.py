@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 from certbot_guard import serverlock, text
 from certbot_guard.errors import ServerError, StateError
@@ -49,12 +50,13 @@ def open_for(run: Run, server: IWebServer, number: int, facts: dict[str, Any]) -
         run.record("proxy-placing", sync=True, number=number, lineage=facts["lineage"], names=facts["names"],
                    path=str(path), port=port, pid=os.getpid())
 
-    try:
-        placing.place(server, port, os.getpid(), facts["names"], announce)
-        _check(server, port, facts)
-    except BaseException:
-        end(run, server, "it did not work")
-        raise
+    with watched(run, server, number, facts["lineage"]):
+        try:
+            placing.place(server, port, os.getpid(), facts["names"], announce)
+            _check(server, port, facts)
+        except BaseException:
+            end(run, server, "it did not work")
+            raise
     run.note("proxy-placed", number=number, lineage=facts["lineage"], seconds=round(time.monotonic() - began, 3))
     return port
 
@@ -70,20 +72,48 @@ def _check(server: IWebServer, port: int, facts: dict[str, Any]) -> None:
                           "\n".join(text.line(one, 250) for one in missed[:_MISSED_NAMED]))
 
 
+@contextmanager
+def watched(run: Run, server: Optional[IWebServer], number: int, lineage: str) -> Iterator[None]:
+    """If a reload within ends the web server, a window is open then: there is something to bring back.
+
+    Its configuration may pass every test and still end it at a reload (a log whose directory is gone, for one).
+    """
+    before = _look(server)
+    try:
+        yield
+    finally:
+        if before.get("serving") and not _look(server).get("serving", True):
+            # No lineage's own window has this number.
+            run.note("stopping", window=-number, lineage=lineage, before=before, by="reload")
+            _say_once(run, f"the web server ended when it was reloaded for the challenge of {text.line(lineage)}; it "
+                           "is started again. Its error log says why")
+
+
+def _look(server: Optional[IWebServer]) -> dict[str, Any]:
+    try:
+        return server.look() if server is not None else {}
+    except Exception:  # a controller's trouble is no sign of a death
+        return {}
+
+
 def withdraw(run: Run) -> None:
-    """The files are gone, and a reload that comes anyway makes the server forget them; :func:`end` is still due."""
+    """The files say nothing, and a reload that comes anyway makes the server forget them; :func:`end` is still due."""
     for one in opened(run.events()):
         try:
-            placing.take_away(Path(one["path"]), one["port"], one["pid"])
+            placing.disarm(Path(one["path"]), one["port"], one["pid"])
         except OSError:
             pass  # said by end(), which tries again
 
 
-def end(run: Run, server: Optional[IWebServer], by: str, reload: bool = True) -> None:
-    """Nothing of this run is left in the server's configuration, or an event says what is. Never raises."""
+def end(run: Run, server: Optional[IWebServer], by: str, reload: bool = True, forgotten: bool = False) -> None:
+    """Nothing of this run is left in the server's configuration, or an event says what is. Never raises.
+
+    :param reload: may the server be reloaded?
+    :param forgotten: it has been, since :func:`withdraw`
+    """
     for one in opened(run.events()):
         try:
-            problem = _end(server if reload else None, one)
+            problem = _end(run, server if reload else None, one, forgotten)
         except OSError as error:
             # Tried again by whoever settles; in itself it does nothing once certbot has ended.
             _say_once(run, f"{text.line(one['path'])} cannot be taken away: {error.strerror or error}. It does nothing "
@@ -94,14 +124,16 @@ def end(run: Run, server: Optional[IWebServer], by: str, reload: bool = True) ->
         run.note("proxy-removed", number=one["number"], lineage=one["lineage"], by=by, problem=problem)
 
 
-def _end(server: Optional[IWebServer], one: dict[str, Any]) -> str:
+def _end(run: Run, server: Optional[IWebServer], one: dict[str, Any], forgotten: bool) -> str:
     """:raises OSError: the file is still there."""
     path = Path(one["path"])
-    if not placing.take_away(path, one["port"], one["pid"]):
+    if not placing.is_for(path, one["port"], one["pid"]):
         return ""  # it never came to be, or is gone, or is another run's by now
-    if server is None:
-        return f"{text.line(path)} is taken away; the web server has not been reloaded since"
-    return placing.forget(server, path)
+    if server is None or forgotten:
+        placing.take_away(path, one["port"], one["pid"])
+        return "" if forgotten else f"{text.line(path)} is taken away; the web server has not been reloaded since"
+    with watched(run, server, one["number"], one["lineage"]):
+        return placing.take_away(path, one["port"], one["pid"], server) or ""
 
 
 def end_left(run: Run, server: Optional[IWebServer], by: str) -> None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 from collections.abc import Callable
 from typing import Any, Optional
 
-from certbot_guard import hookset, launch, passage, serverlock
+from certbot_guard import hookset, launch, passage, precedent, serverlock
 from certbot_guard.errors import GuardError, ServerError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.proxying import loopback
-from certbot_guard.run import Run
+from certbot_guard.run import Run, open_windows, runs_below, utc_now
 
 logger = logging.getLogger(__name__)
+
+_BRING_BACK_SECONDS = 120.0
 
 
 class Proxied:
@@ -32,7 +35,7 @@ class Proxied:
         return self._lock is not None
 
     def begin(self, run: Run, server: IWebServer, config: Any, number: int, facts: dict[str, Any],
-              patience: float) -> str:
+              patience: float, try_anyway: bool = False) -> str:
         """This lineage's challenge passes through the running server, and ``""``; else a sentence says why it does not.
 
         Never raises but for what is to end certbot: there is the stop to fall back to.
@@ -40,10 +43,11 @@ class Proxied:
         :param config: certbot's own, of this lineage; it has certbot listen where the server hands over
         :param facts: of the lineage; gets the ``port`` that is handed over to
         :param patience: how many seconds to wait for another certbot run that has the server
+        :param try_anyway: whatever became of the last challenge that passed through
         """
         began = False
         try:
-            facts["port"] = self._begin(run, server, config, number, facts, patience)
+            facts["port"] = self._begin(run, server, config, number, facts, patience, try_anyway)
             began = True
             return ""
         except GuardError as error:
@@ -58,10 +62,14 @@ class Proxied:
         return reason
 
     def _begin(self, run: Run, server: IWebServer, config: Any, number: int, facts: dict[str, Any],
-               patience: float) -> int:
+               patience: float, try_anyway: bool) -> int:
         """:raises GuardError: it cannot be."""
         if hookset.has_pre_hook(config):
             raise ServerError("it has a pre hook, which may stop the web server")
+        why_not = "" if try_anyway else precedent.against(
+            runs_below([run.directory.parent.parent]), str(run.facts.get("config_dir")), facts["lineage"], utc_now())
+        if why_not:
+            raise ServerError(why_not)
         if not run.sentinel_lives() and launch.start_sentinel(run):
             raise ServerError("the sentinel is gone, so nobody would take away what is put into Apache's configuration")
         self._lock = serverlock.take(server.identity, patience)
@@ -72,11 +80,23 @@ class Proxied:
         hookset.listen_at(config, loopback.ADDRESS, port)
         return port
 
-    def end(self, run: Optional[Run], server: Optional[IWebServer], by: str) -> None:
-        """Nothing of it is left in the server's configuration, or an event says what is. Safe to repeat."""
+    def end(self, run: Optional[Run], server: Optional[IWebServer], by: str, forgotten: bool = False) -> None:
+        """Nothing of it is left in the server's configuration, or an event says what is. Safe to repeat.
+
+        :param forgotten: the server has been reloaded since :func:`certbot_guard.passage.withdraw`
+        """
         if self._lock is not None and run is not None:
-            passage.end(run, server, by)
+            passage.end(run, server, by, forgotten=forgotten)
+            self._bring_back(run)
         self.let_go()
+
+    def _bring_back(self, run: Run) -> None:
+        """A reload of ours has ended the server: a process of its own starts it, and settle if that one cannot."""
+        if open_windows(run.events()):
+            try:
+                launch.start_settle(run, "--bring-back").wait(_BRING_BACK_SECONDS)
+            except (OSError, subprocess.SubprocessError) as error:
+                self._note("guard-error", where="bring back", error=str(error))
 
     def let_go(self) -> None:
         """Whoever settles ends it."""

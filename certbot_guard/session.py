@@ -101,6 +101,8 @@ class Session:
             raise certbot_errors.Error(
                 f"certbot-guard does not stop {self._server_name()} again for {self.lineage}: an earlier lineage of "
                 "this run kept it stopped until max_outage. It is tried again with the next run.")
+        if why_not:
+            self._refuse_what_is_down(facts)  # the reload for the passage may have ended it
         if stop:
             self._refuse_what_would_not_come_back(facts)
         if why_not:
@@ -203,9 +205,7 @@ class Session:
             return True
         if facts["authenticator"] != "standalone":
             return False
-        if self.run is not None and open_windows(self.run.events()):
-            self._refuse(facts, "it was stopped for an earlier lineage and does not start; that is tried again and "
-                         "again until it does", "")
+        self._refuse_what_is_down(facts)
         if self.server is None or self._option_problem:
             if self._port_is_free(facts):
                 return False
@@ -218,7 +218,8 @@ class Session:
                 return False  # no lock can be had, and none is needed
             self._refuse(facts, str(error), "")
         if lock is None:
-            self._refuse(facts, "another certbot run has it stopped, and did not end in time", "")
+            self._refuse(facts, "another certbot run has it stopped, or has its own challenge pass through it, "
+                         "and did not end in time", "")
         try:
             return any([self.server.claims(port, facts["address"]) for port in facts["ports"]])
         except ServerError as error:
@@ -234,7 +235,13 @@ class Session:
             return None
         if self.run is None or self.run_problem:
             return None
-        return self._proxied.begin(self.run, self.server, config, self._number, facts, limit + 60.0)
+        try_anyway = mode == "proxy" and bool(config.dry_run)  # how a person finds out whether it works by now
+        return self._proxied.begin(self.run, self.server, config, self._number, facts, limit + 60.0, try_anyway)
+
+    def _refuse_what_is_down(self, facts: dict[str, Any]) -> None:
+        if self._is_stopped():
+            self._refuse(facts, "it went down earlier in this run and does not start; that is tried again and again "
+                         "until it does", "")
 
     @staticmethod
     def _port_is_free(facts: dict[str, Any]) -> bool:
@@ -353,9 +360,13 @@ class Session:
             return self._load()
         passage.withdraw(self.run)  # so that the reload for the certificate is the one that ends the passage, too
         try:
-            self._load()
+            with passage.watched(self.run, self.server, self._number, self.lineage):
+                self._load()
         finally:
-            self._proxied.end(self.run, self.server, "restart")
+            # Another installer's reload is not waited for, or is that of another server.
+            forgotten = any(event["kind"] == "reloaded" and event.get("lineage") == self.lineage and not event.get("by")
+                            for event in self.run.events())
+            self._proxied.end(self.run, self.server, "restart", forgotten)
 
     def _load(self) -> None:
         if self._own_installer is not None:

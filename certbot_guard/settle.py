@@ -20,7 +20,7 @@ from certbot_guard.config import Config, ServerConfig
 from certbot_guard.errors import RefusedError, ServerError, StateError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.passing import Pass
-from certbot_guard.run import Run
+from certbot_guard.run import Run, open_windows
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def settle(run: Run, server: Optional[IWebServer], deliver: bool = True) -> Outc
             _note_not_attempted(run)
         serving = windows.bring_back(run, server)
         _carefully(run, "proxy", lambda: passage.end_left(run, server, "settle"))
+        if serving is not False and open_windows(run.events()):  # that reload has ended it
+            serving = windows.bring_back(run, server)
         _finish_saved(run, server)
     config = configuration.load(Path(str(run.facts.get("guard_config") or "")))
     if serving is not False:

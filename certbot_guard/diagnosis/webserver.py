@@ -151,15 +151,15 @@ CAUSES: tuple[Cause, ...] = (
     Cause("sentinel", _because(r"sentinel"), "{did}: the guard's own process that would bring it back did not live",
           "host", None, "See whether something kills it (memory, a security policy); the next run starts a new one.",
           "", _K, _E),
-    Cause("another-run", _because(r"another certbot run has it stopped"), "{did}: another certbot run had it stopped "
-          "and did not end in time", "host", True, "Nothing now: certbot tries again with its next run. Two certbots "
-          "at the same minute are better apart.", "", _K, _E),
+    Cause("another-run", _because(r"another certbot run has it stopped"), "{did}: another certbot run had it for its "
+          "own challenge and did not end in time", "host", True, "Nothing now: certbot tries again with its next run. "
+          "Two certbots at the same minute are better apart.", "", _K, _E),
     Cause("state", _because(r"no run can be recorded|cannot be (?:written|opened|used as a state)|neither \S+ nor|"
           r"could be written by others|belongs to user|the run could not be recorded"), "{did}: the guard could not "
           "write down what it does: {reason}", "host", None, "Look at the state directory (/var/lib/certbot-guard, "
           "/run/certbot-guard): a full disk, its owner and mode.", "", _K, _E),
-    Cause("stopped-before", _because(r"stopped for an earlier lineage"), "{did}: the web server is down since an "
-          "earlier lineage and does not start", "web server", None, "See why it does not start; the guard keeps "
+    Cause("stopped-before", _because(r"went down earlier in this run"), "{did}: the web server went down earlier in "
+          "this run and does not start", "web server", None, "See why it does not start; the guard keeps "
           "trying.", "", _K, _E),
     Cause("max-outage", _because(r"max_outage had passed"), "{did}: an earlier lineage had kept the web server "
           "stopped until max_outage", "ca", True, "Nothing now: they are tried with the next run.", "", _K, {**_E,

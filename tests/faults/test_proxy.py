@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator
@@ -252,6 +253,34 @@ def test_no_request_fails_nothing_stays_and_people_are_told(
     assert not any(wrong in said for wrong in ("started again", "could not be stopped", "was stopped")), said
 
 
+def test_an_apache_that_the_reload_ends_is_brought_back_and_people_are_told(context: Context) -> None:
+    context.guarded_site(ONE)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        # configtest says nothing of it, and Apache ends when it is reloaded.
+        (context.apache.vhosts / "more.conf").write_text(f"Listen 127.0.0.1:{other.getsockname()[1]}\n")
+        run = context.renew()
+        assert run.returncode == 1 and "does not start" in run.output, run.output
+        assert not context.apache.serving() and context.home.version(ONE) == 1
+    context.wait_settled()
+    said = " ".join(mail.subject + " ".join(mail.text.split()) for mail in context.mailbox.stays_at(2, seconds=0.3))
+    assert "ended when it was reloaded for the challenge" in said and "serves again" in said, said
+    assert_nothing_stays(context)
+
+
+def test_so_is_one_that_ends_when_what_a_killed_run_left_is_taken_away(context: Context) -> None:
+    context.guarded_site(ONE)
+    with socket.create_server(("127.0.0.1", 0)) as other, context.ca.hold("challenge", times=1) as held:
+        run = context.renew(wait=False)
+        held.wait()
+        (context.apache.vhosts / "more.conf").write_text(f"Listen 127.0.0.1:{other.getsockname()[1]}\n")
+        run.send(signal.SIGKILL)
+        held.release(forward=False)
+        run.wait()
+        wait_for(lambda: context.events("start-failed"), what="a start that fails")
+    context.wait_settled()
+    assert_nothing_stays(context)
+
+
 def test_three_that_fail_in_three_ways_are_one_message_with_the_usual_reasons(context: Context) -> None:
     context.guarded_site(ONE, TWO, THREE)
     context.ca.answer("new-order", problem(429, "rateLimited", "too many certificates", "3600"), name=ONE)
@@ -264,6 +293,22 @@ def test_three_that_fail_in_three_ways_are_one_message_with_the_usual_reasons(co
         assert words in said, said
     assert [event["by"] for event in context.events("proxy-removed")] == ["failure"] * 3
     assert not context.events("stopping")
+
+
+def test_what_failed_though_it_passed_through_is_stopped_for_the_next_time(context: Context) -> None:
+    context.guarded_site(ONE)
+    refused = context.ca.invalid_challenge(ONE, f"127.0.0.1: Invalid response from http://{ONE}/.well-known/x: 403")
+    with nobody_notices(context):
+        assert context.renew().returncode == 1
+    refused.release()
+    run = context.renew()
+    context.wait_settled()
+    assert run.returncode == 0 and context.home.version(ONE) == 2 and len(context.events("stopping")) == 1
+    assert "its last challenge that passed through failed" in context.home.log()
+    run = context.certbot("renew", "--dry-run", "--guard-mode", "proxy", "--no-random-sleep-on-renew")
+    context.wait_settled()
+    assert run.returncode == 0 and len(context.events("stopping")) == 1 and len(context.events("proxy-placed")) == 2
+    assert_nothing_stays(context)
 
 
 def test_killed_at_the_second_of_three_the_others_are_named(context: Context) -> None:

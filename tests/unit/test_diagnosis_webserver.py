@@ -121,7 +121,7 @@ def test_a_unit_with_an_impossible_name():
 SENTENCES = [
     ("left-running", "the sentinel is gone, so nobody could bring Apache back", "sentinel"),
     ("refused", "another certbot run has it stopped, and did not end in time", "another-run"),
-    ("refused", "it was stopped for an earlier lineage and does not start; that is tried again and again until it "
+    ("refused", "it went down earlier in this run and does not start; that is tried again and again until it "
         "does", "stopped-before"),
     ("refused", "neither /var/lib/x nor /run/x can be written: [Errno 28] No space left on device", "server-disk-full"),
     ("refused", "no run can be recorded: /var/lib/certbot-guard cannot be written: x", "state"),
@@ -161,8 +161,8 @@ def test_our_sentences_are_still_in_the_code():
 
     code = " ".join("".join(inspect.getsource(module) for module in (
         hooks, session, settle, controller, instance, reloading, serving, command, systemd, certificates)).split())
-    for words in ("the sentinel is gone", "another certbot run has it stopped", "it was stopped for an earlier "
-        "lineage", "max_outage had passed", "certbot ended before it came to them", "was masked while it was stopped",
+    for words in ("the sentinel is gone", "another certbot run has it stopped", "it went down earlier in this "
+            "run", "max_outage had passed", "certbot ended before it came to them", "was masked while it was stopped",
         "by somebody after it served again", "died when it was reloaded", "did not reload within", "does not serve as "
         "before since", "names no reload_command", "web server of this run is not known", "still listens",
         "but does not listen on", "it ended right after its start", "is kept running by", "is in the way and cannot "

@@ -7,7 +7,7 @@ import pytest
 from certbot_guard import passage
 from certbot_guard.errors import RefusedError, ServerError, StateError
 from certbot_guard.proxying import placement, placing, snippet
-from certbot_guard.run import Run
+from certbot_guard.run import Run, open_windows
 
 
 class Server:
@@ -39,6 +39,11 @@ def file(run, tmp_path):
     return path
 
 
+def open_for(run, server):
+    with pytest.raises(ServerError, match="it died"):
+        passage.open_for(run, server, 1, {"lineage": "a.example", "names": ["a.example"], "ports": [80]})
+
+
 def ends(run):
     over = [event for event in run.events() if event["kind"] == "proxy-removed"]
     return [(event["number"], event["by"], event["problem"]) for event in over]
@@ -55,9 +60,38 @@ def test_it_is_taken_away_once_and_the_server_reloaded(run, file):
 def test_what_was_withdrawn_is_not_reloaded_for_again(run, file):
     server = Server()
     passage.withdraw(run)
-    assert not file.exists() and len(passage.opened(run.events())) == 1
-    passage.end(run, server, "restart")
-    assert server.reloads == 0 and ends(run) == [(1, "restart", "")]
+    assert all(line.startswith("#") for line in file.read_text().splitlines())
+    assert len(passage.opened(run.events())) == 1
+    passage.end(run, server, "restart", forgotten=True)
+    assert not file.exists() and server.reloads == 0 and ends(run) == [(1, "restart", "")]
+
+
+def test_what_was_withdrawn_and_not_reloaded_for_is_reloaded_for(run, file):
+    server = Server()
+    passage.withdraw(run)
+    passage.end(run, server, "settle")
+    assert not file.exists() and server.reloads == 1 and ends(run) == [(1, "settle", "")]
+
+
+@pytest.mark.parametrize("do", [lambda run, server: passage.end(run, server, "settle"), open_for],
+                         ids=["taken away", "placed"])
+def test_a_server_that_our_reload_ends_is_there_to_be_brought_back(run, file, do, monkeypatch):
+    monkeypatch.setattr(passage.loopback, "free_port", lambda: 786)
+    monkeypatch.setattr(passage.placing, "place", lambda server, *_: server.reload())
+    server = Server(ServerError("it died"))
+    server.look = lambda: {"serving": server.reloads == 0, "sockets": []}
+    do(run, server)
+    opened, = open_windows(run.events())
+    assert (opened["window"], opened["lineage"], opened["before"]["serving"]) == (-1, "a.example", True)
+    said, = [event["error"] for event in run.events() if event["kind"] == "guard-error"]
+    assert "ended when it was reloaded" in said
+
+
+def test_a_server_that_was_down_before_is_left_so(run, file):
+    server = Server(ServerError("it does not run"))
+    server.look = lambda: {"serving": False, "sockets": []}
+    passage.end(run, server, "settle")
+    assert open_windows(run.events()) == []
 
 
 @pytest.mark.parametrize("port, pid", [(786, 4711), (785, 4712), (785, 471), (78, 4711)])

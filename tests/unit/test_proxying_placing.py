@@ -36,6 +36,10 @@ class Instance:
             raise ConfigtestError("not accepted", "line 3")
 
 
+def says_something(path: Path) -> bool:
+    return any(line and not line.startswith("#") for line in path.read_text().splitlines())
+
+
 class Server:
     name, identity = "apache2.service", "apache:default"
 
@@ -49,7 +53,7 @@ class Server:
     def reload(self) -> None:
         if self.fails:
             raise self.fails.pop(0)
-        self.loaded.append(sorted(os.listdir(self.directory)))
+        self.loaded.append(sorted(path.name for path in self.directory.iterdir() if says_something(path)))
 
     def look(self) -> dict:
         return {"serving": self.serves, "sockets": []}
@@ -79,6 +83,27 @@ def test_it_is_tested_elsewhere_then_written_whole_then_loaded(server):
 def test_it_is_taken_away_once_and_again(server):
     path = place(server)
     assert [placing.remove(server, path), placing.remove(server, path)] == ["", ""]
+    assert server.loaded == [[placement.NAME], []]
+
+
+def test_apache_finds_it_until_it_has_been_reloaded_without_what_it_says(server, monkeypatch):
+    path = place(server)
+    found = []
+    monkeypatch.setattr(server, "reload", lambda: found.append((path.exists(), placing.is_for(path, 700, os.getpid()),
+                                                                says_something(path))))
+    assert placing.take_away(path, 701, os.getpid(), server) is None
+    assert placing.take_away(path, 700, os.getpid(), server) == ""
+    assert found == [(True, True, False)] and os.listdir(server.directory) == []
+
+
+def test_on_a_full_disk_it_goes_all_the_same(server, monkeypatch):
+    path = place(server)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert placing.remove(server, path) == "" and os.listdir(server.directory) == []
     assert server.loaded == [[placement.NAME], []]
 
 
