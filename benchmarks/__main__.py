@@ -15,10 +15,11 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
-from benchmarks import metrics, telling, watch_tls, watching
+from benchmarks import metrics, status, telling, watch_tls, watching
 from tests.support.context import Context, World
 
 # certbot with every plugin, or as if the guard were not installed: the same interpreter, the same start.
@@ -175,6 +176,15 @@ def counting(runs: int, lineages: int = 1000, history: int = 800) -> str:
                    "none of either)", *paired(lambda: metrics.seconds(many), lambda: metrics.seconds(none), runs))
 
 
+def looking(runs: int, lineages: int = 1000, hosts: int = 500) -> None:
+    """What a person waits for: the same machines, with and without a look at what is shown to visitors."""
+    with status.machine(lineages, hosts) as many, status.machine(1, 1) as one:
+        for options in ((), ("--no-served",)):
+            what = " ".join(["certbot-guard status", *options])
+            print(row(f"`{what}`, {lineages:,} lineages, {hosts} virtual hosts (beside: one of each)",
+                      *paired(partial(many.seconds, *options), partial(one.seconds, *options), runs)), flush=True)
+
+
 def watching_tls(runs: int, hosts: int = 500) -> None:
     many = f"watch looks at {hosts} virtual hosts over TLS"
     with watch_tls.farm(hosts) as made:
@@ -213,7 +223,7 @@ def renewals(runs: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted pairs of each (default: 5)")
-    parser.add_argument("--only", choices=("renewals", "watch", "tls", "metrics", "telling"),
+    parser.add_argument("--only", choices=("renewals", "watch", "status", "tls", "metrics", "telling"),
                         help="a part of them (default: all)")
     options = parser.parse_args()
     runs = options.runs
@@ -222,6 +232,8 @@ def main() -> int:
         renewals(runs)
     if options.only in (None, "watch"):
         whole_watch(runs)
+    if options.only in (None, "status"):
+        looking(runs)
     if options.only in (None, "tls"):
         watching_tls(runs)
     if options.only in (None, "metrics"):
