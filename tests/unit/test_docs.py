@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from certbot_guard import diagnosis
+from certbot_guard.doctor import catalogue
 from tests.support.samples import OUTAGE_OF_THE_CA
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -14,6 +15,10 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_the_documentation_has_every_diagnosis() -> None:
     assert diagnosis.reference() in (DOCS / "diagnoses.md").read_text("utf-8"), (
         "write it again: script/reference")
+
+
+def test_the_documentation_has_every_check_of_doctor() -> None:
+    assert (DOCS / "doctor.md").read_text("utf-8").endswith(catalogue.reference()), "write it again: script/reference"
 
 
 def test_the_documentation_s_example_is_what_a_message_says() -> None:
