@@ -179,10 +179,11 @@ def counting(runs: int, lineages: int = 1000, history: int = 800) -> str:
 def looking(runs: int, lineages: int = 1000, hosts: int = 500) -> None:
     """What a person waits for: the same machines, with and without a look at what is shown to visitors."""
     with status.machine(lineages, hosts) as many, status.machine(1, 1) as one:
-        for options in ((), ("--no-served",)):
-            what = " ".join(["certbot-guard status", *options])
+        for words, codes in ((("status",), (0,)), (("status", "--no-served"), (0,)), (("doctor", "--offline"), (0, 1))):
+            what = " ".join(["certbot-guard", *words])
             print(row(f"`{what}`, {lineages:,} lineages, {hosts} virtual hosts (beside: one of each)",
-                      *paired(partial(many.seconds, *options), partial(one.seconds, *options), runs)), flush=True)
+                      *paired(partial(many.seconds, *words, codes=codes), partial(one.seconds, *words, codes=codes),
+                              runs)), flush=True)
 
 
 def watching_tls(runs: int, hosts: int = 500) -> None:

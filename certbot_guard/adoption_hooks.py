@@ -67,11 +67,15 @@ def elsewhere(config_dir: Path) -> tuple[list[str], bool]:
 
 
 def _of_cli_ini(config_dir: Path) -> list[tuple[Path, int, str, str]]:
-    path, found = config_dir / "cli.ini", []
-    for number, text in enumerate(_text(path).splitlines(), 1):
-        match = _LINE.fullmatch(text)
-        if match:
-            found.append((path, number, match.group(1), match.group(2).strip().strip("\"'")))
+    from certbot_guard.doctor import hookfiles  # not for a completion, which wants names alone
+
+    found = []
+    # The usual directory's counts with every --config-dir; the one beside the certificates where --config names it.
+    for path in dict.fromkeys([config_dir / "cli.ini", *hookfiles.cli_inis()]):
+        for number, text in enumerate(_text(path).splitlines(), 1):
+            match = _LINE.fullmatch(text)
+            if match:
+                found.append((path, number, match.group(1), match.group(2).strip().strip("\"'")))
     return found
 
 

@@ -114,7 +114,7 @@ def how_to_install_guard(one: Installation) -> str:
         whose = {"debian": "the distribution's Python, into which pip installs nothing", "rpm": "the distribution's "
                  "Python, into which pip should install nothing", "snap": "a snap, which loads only plugins that are "
                                                              "snaps"}[one.kind]
-        return (f"{one.program} lives in {whose}. Make an environment for both: python3 -m venv /opt/certbot && "
+        return (f"it lives in {whose}. Make an environment for both: python3 -m venv /opt/certbot && "
                 "/opt/certbot/bin/pip install certbot certbot-guard; and have /opt/certbot/bin/certbot started instead")
     return "install certbot-guard with pip in the Python environment that this certbot runs in"
 
@@ -161,11 +161,11 @@ def _of_program(program: Path, ask: Ask) -> Installation:
         return replace(blank, problem=problem)
     python = interpreters.of_script(real)
     if python is None:
-        said = _VERSION.search(_output(ask([str(program), "--version"], SECONDS)))
+        said = _VERSION.search(_output(ask([str(real), "--version"], SECONDS)))
         return replace(blank, version=said[1] if said else "", problem="it is no Python script with its interpreter in "
                        "its first line, so which plugins it loads is not known")
     blank = replace(blank, python=python, ours=interpreters.is_this(python))
-    problem = interpreters.not_ours_alone(python)
+    problem = interpreters.not_ours_alone(python) or interpreters.not_ours_alone(Path(os.path.realpath(python)))
     if problem:
         return replace(blank, problem=problem)
     answer = _answer(_output(ask([str(python), "-I", "-c", _QUESTION], SECONDS)))

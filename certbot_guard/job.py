@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
 
@@ -16,6 +16,10 @@ from certbot_guard import certbotlines, shellwords
 # Debian cron 3.0pl1 pathnames.h, cronie likewise; systemd.exec(5)
 CRON_PATH = "/usr/bin:/bin"
 SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
+# What has a line look for its programs elsewhere than on its own PATH: sudoers(5) secure_path, a login shell, a PATH of
+# its own, a file that may set one
+OTHER_PATH = re.compile(r"(?:^|[\s;&|('\"])(?:(?:\S*/)?(?:sudo|doas|su|runuser)\s|PATH=|(?:\.|source)\s|"
+                        r"(?:ba|z|k)?sh\s+-\w*l)")
 # systemd.service(5): what may stand before the program, and what is written twice to be meant once
 _PREFIX = re.compile(r"^[-@:+!|]+\s*")
 
@@ -81,6 +85,9 @@ class Job:
 def programs(job: Job) -> list[Path]:
     """The certbot programs it starts, each once, as its own ``PATH`` finds them; what is not there is left out."""
     found: list[Path] = []
+    # sudo, su and `PATH=... certbot` look elsewhere than cron does
+    wide = replace(job, settings={**job.settings, "PATH": f"{search_path(job)}:{SYSTEMD_PATH}"})
+    job = wide if OTHER_PATH.search(job.whole) else job
     for start in job.starts():
         if start.python:
             beside = which(job, start.python)

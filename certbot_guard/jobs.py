@@ -12,15 +12,16 @@ import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Iterator, Optional, Sequence
+from typing import Iterator, Mapping, Optional, Sequence
 
-from certbot_guard import certbotlines, cron, crontables, schedule, serviceunits, shellwords, timers
+from certbot_guard import certbotlines, cron, crondaemon, crontables, schedule, serviceunits, shellwords, timers
 from certbot_guard.job import CRON_PATH, Job, percent, programs, search_path, unit_words, which
 
 __all__ = ["Job", "find", "percent", "programs", "refused", "search_path", "unit_words", "which"]
 
 SECONDS, SYSTEMD_SECONDS = 5.0, 3.0
 _PER_MONTH = {"hourly": 720.0, "daily": 30.0, "weekly": 30 / 7, "monthly": 30 / 30.44}
+NOT_ITS_NAME = "files whose names have a dot are passed over in that directory"
 _SCRIPT_LIMIT = 64 * 1024
 # Nobody is called that; it is the beginning of a command where the user's name has been left out.
 _NO_USER = re.compile(r".*/.*|certbot(?:-\S+)?|letsencrypt|sudo|test|\[|sh|bash|python[0-9.]*|perl|systemctl|service|"
@@ -46,8 +47,14 @@ def find(places: Optional[schedule.Places] = None, ask: Optional[timers.Ask] = N
     except Exception:  # what systemd does not say is left out
         pass
     where = places or schedule.Places()
-    found += of_cron(where, under_systemd, began + SECONDS)
+    found += of_cron(where, under_systemd, began + SECONDS, _inherited())
     return found
+
+
+def _inherited() -> dict[str, str]:
+    """What cron's commands have beneath the lines of a crontab, where it is not what crontab(5) says."""
+    daemon = crondaemon.find()
+    return {"PATH": daemon.path} if daemon is not None and daemon.path else {}
 
 
 def refused(places: Optional[schedule.Places] = None) -> list[Job]:
@@ -62,6 +69,11 @@ def refused(places: Optional[schedule.Places] = None) -> list[Job]:
             if user_column and _NO_USER.fullmatch(entry.user) and _mentions(f"{entry.user} {entry.command}"):
                 reason = "there is no user's name before the command"
                 found.append(_refused(path, entry.line_number, entry.text, reason, entry))
+    for path, said in crontables.passed_over(where, time.monotonic() + SECONDS):
+        line = next(((number, line) for number, line in enumerate(said.split("\n"), 1)
+                     if not line.lstrip().startswith("#") and certbotlines.starts(line)), None)
+        if line is not None:
+            found.append(_refused(path, *line, f"{NOT_ITS_NAME} ({path.name})"))
     return found
 
 
@@ -112,7 +124,7 @@ def _environment(values: Sequence[str]) -> dict[str, str]:
 # -- cron --------------------------------------------------------------------------------------------------------------
 
 
-def of_cron(places: schedule.Places, systemd: bool, deadline: float) -> list[Job]:
+def of_cron(places: schedule.Places, systemd: bool, deadline: float, inherited: Mapping[str, str]) -> list[Job]:
     """The jobs of crontabs, of the scripts they run, and of /etc/cron.daily and its like."""
     found: list[Job] = []
     for _, user_column, table in crontables.tables(places, deadline):
@@ -120,6 +132,7 @@ def of_cron(places: schedule.Places, systemd: bool, deadline: float) -> list[Job
             if user_column and _NO_USER.fullmatch(entry.user):
                 continue  # cron does not know such a user: refused() has it
             job = of_entry(entry, user_column)
+            job = replace(job, settings={**inherited, **job.settings})
             if systemd and crontables.ONLY_WITHOUT_SYSTEMD.search(job.command):
                 continue
             found += [job] if job.starts() else list(_scripts_in(job))

@@ -15,14 +15,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Iterator, Optional
 
-from certbot_guard import flock
+from certbot_guard import flock, newfile
 from certbot_guard.errors import GuardError
 from certbot_guard.trust import READ_LIMIT_BYTES, check_directory, open_directory, read_trusted, shown
 
 COPIES_KEPT = 5  # each holds what the file held: passwords
 _MODE = 0o600
 _PATIENCE_SECONDS = 5.0
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -44,7 +43,7 @@ def write(path: Path, data: bytes, seen: Optional[bytes] = None) -> Optional[Pat
     The same data writes nothing (a mode by which others could read it is mended). A crash or power cut at any moment
     leaves the old or the new, whole. Of the copies the newest few are kept.
 
-    :param seen: what it held when the caller looked; if that has changed, nothing is written
+    :param seen: what it held when the caller looked, empty if there was none; if that has changed, nothing is written
     :raises GuardError: nothing was written, and why.
     """
     path = Path(os.path.abspath(path))
@@ -79,7 +78,7 @@ def _directory(path: Path) -> Iterator[int]:
 
 def _write(directory: int, path: Path, data: bytes, seen: Optional[bytes]) -> Optional[Path]:
     before = read(path)
-    if seen is not None and before != seen:
+    if seen is not None and (before or b"") != seen:
         raise KeptFileError(f"{shown(path)} was changed meanwhile by somebody else; look at it and begin again")
     if before is not None:
         owner = os.stat(path.name, dir_fd=directory, follow_symlinks=False).st_uid
@@ -91,11 +90,11 @@ def _write(directory: int, path: Path, data: bytes, seen: Optional[bytes]) -> Op
     _remove_torn(directory, path.name)
     temporary = f".{path.name}.{os.urandom(6).hex()}.new"
     try:
-        _create(directory, temporary, data)
+        newfile.create(directory, temporary, data)
         copy = None if before is None else _keep(directory, path.name, before)
         os.rename(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
-        _remove(directory, temporary)
+        newfile.remove(directory, temporary)
         raise
     # From here on it is written: what fails now costs a copy too many, or the new one in a power cut.
     try:
@@ -115,21 +114,6 @@ def _hide(directory: int, name: str, must: bool) -> None:
     except OSError:
         if must:
             raise
-    finally:
-        os.close(descriptor)
-
-
-def _create(directory: int, name: str, data: bytes) -> None:
-    descriptor = os.open(name, _NEW_FILE, _MODE, dir_fd=directory)
-    try:
-        os.fchmod(descriptor, _MODE)  # whatever the umask is
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest):]
-        os.fsync(descriptor)
-    except BaseException:
-        _remove(directory, name)
-        raise
     finally:
         os.close(descriptor)
 
@@ -155,21 +139,21 @@ def _link(directory: int, name: str, copy: str, before: bytes) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        _create(directory, copy, before)  # a file system without hard links
+        newfile.create(directory, copy, before)  # a file system without hard links
 
 
 def _remove_torn(directory: int, name: str) -> None:
     """What a killed writer left; there is no other one now."""
     for one in os.listdir(directory):
         if re.fullmatch(rf"\.{re.escape(name)}\.[0-9a-f]{{12}}\.new", one):
-            _remove(directory, one)
+            newfile.remove(directory, one)
 
 
 def _remove_old_copies(directory: int, name: str, newest: Optional[str]) -> None:
     # The one just made is the newest whatever its name says: the clock may have been set back.
     others = [copy for _, _, copy in _copies(directory, name) if copy != newest]
     for copy in others[:max(0, len(others) + (newest is not None) - COPIES_KEPT)]:
-        _remove(directory, copy)
+        newfile.remove(directory, copy)
 
 
 def _copies(directory: int, name: str) -> list[tuple[str, int, str]]:
@@ -177,10 +161,3 @@ def _copies(directory: int, name: str) -> list[tuple[str, int, str]]:
     pattern = re.compile(rf"{re.escape(name)}\.old-([0-9]{{8}}T[0-9]{{6}}Z)(?:-([0-9]{{1,9}}))?", re.ASCII)
     return sorted((match[1], int(match[2] or 1), match[0]) for match in map(pattern.fullmatch, os.listdir(directory))
                   if match)
-
-
-def _remove(directory: int, name: str) -> None:
-    try:
-        os.unlink(name, dir_fd=directory)
-    except OSError:
-        pass

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Optional
 
+from certbot_guard import newfile
 from certbot_guard.errors import GuardError, StateError
 from certbot_guard.lineages import name_of
 from certbot_guard.trust import check_directory, open_directory, read_trusted, shown
@@ -23,7 +24,6 @@ from certbot_guard.trust import check_directory, open_directory, read_trusted, s
 _LOCK = ".certbot.lock"
 _LOCK_FILE = os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _LISTABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TEMPORARY = re.compile(r"\.guard\.[0-9a-f]{16}")
 
 
@@ -79,7 +79,7 @@ def locked(config_dir: Path) -> Iterator[None]:
             yield
         finally:
             # certbot's order, lock.py: removed first, so that nobody locks a file that is about to go
-            _unlink(_LOCK, directory)
+            newfile.remove(directory, _LOCK)
             os.close(descriptor)
     finally:
         os.close(directory)
@@ -121,13 +121,8 @@ def replace(path: Path, data: bytes, mode: Optional[int] = None) -> None:
         finally:
             os.close(directory)
         try:
-            temporary = f".guard.{os.urandom(8).hex()}"
-            try:
-                _write(temporary, data, listable, path, mode)
-                os.rename(temporary, path.name, src_dir_fd=listable, dst_dir_fd=listable)
-            except BaseException:
-                _unlink(temporary, listable)
-                raise
+            newfile.replace(listable, path.name, data, f".guard.{os.urandom(8).hex()}", lambda descriptor: (
+                _take_after(descriptor, path, listable) if mode is None else os.fchmod(descriptor, mode)))
             with suppress(OSError):  # written it is; without this, a power cut may yet bring the old one back
                 os.fsync(listable)
         finally:
@@ -136,22 +131,8 @@ def replace(path: Path, data: bytes, mode: Optional[int] = None) -> None:
         raise _cannot(path, "written", error) from error
 
 
-def _write(name: str, data: bytes, directory: int, path: Path, mode: Optional[int]) -> None:
-    descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
-    try:
-        written = 0
-        while written < len(data):
-            written += os.write(descriptor, data[written:])
-        if mode is None:
-            _take_after(descriptor, path, os.stat(path.name, dir_fd=directory, follow_symlinks=False))
-        else:
-            os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _take_after(descriptor: int, path: Path, old: os.stat_result) -> None:
+def _take_after(descriptor: int, path: Path, directory: int) -> None:
+    old = os.stat(path.name, dir_fd=directory, follow_symlinks=False)
     made = os.fstat(descriptor)
     if (made.st_uid, made.st_gid) != (old.st_uid, old.st_gid):
         os.fchown(descriptor, old.st_uid, old.st_gid)
@@ -200,13 +181,6 @@ def _opened(config_dir: Path, below: str = "renewal") -> int:
         os.close(directory)
         raise
     return directory
-
-
-def _unlink(name: str, directory: int) -> None:
-    try:
-        os.unlink(name, dir_fd=directory)
-    except OSError:
-        pass  # it is not there, or is the next one's to clear away
 
 
 def _cannot(path: Path, what: str, error: Exception) -> GuardError:

@@ -42,7 +42,8 @@ def write(path: Path, text: str, seen: Optional[str] = None) -> Optional[Path]:
 
     Unchanged text writes nothing. After an error, a crash or a power cut it holds the old or the new text, whole.
 
-    :param seen: what it held when the new text was made; if it is something else by now, nothing is written
+    :param seen: what it held when the new text was made, empty if there was none; if it is something else by now,
+        nothing is written
     :raises GuardError: it cannot be written, or would be written where somebody else could change it.
     """
     return keptfile.write(path, text.encode("utf-8"), None if seen is None else seen.encode("utf-8"))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
+from script.templates import Templates, name_of
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "certbot_guard"
 
@@ -19,7 +21,7 @@ PACKAGE = ROOT / "certbot_guard"
 _SAYERS = {"_cannot": (0, "exit 2"), "_translated": (0, "exit 1"), "_say": (0, "on stderr"), "_refusal": (0, "exit 1"),
            "foreign": (0, "exit 1"), "not_reloaded": (1, "told"), "_note_failure": (2, "told"),
            "_unusable": (1, "settings"), "_refuse": (1, "certbot's error"), "Problem": (1, "settings"),
-           "Delivery": (3, "told"), "NoTLSError": (0, "told")}
+           "Delivery": (3, "told"), "NoTLSError": (0, "told"), "warn": (0, "on stderr")}
 _INI = {"problem": 2, "wrong": 1}  # methods of an IniFile
 _LOGS = {"warning", "error", "critical", "exception"}
 _CLICK = {"UsageError", "BadParameter", "BadOptionUsage", "BadArgumentUsage", "ClickException", "FileError"}
@@ -29,12 +31,18 @@ _CERTBOT = {"Error", "PluginError", "MisconfigurationError", "NoInstallationErro
 _HALF_SENTENCES = {"options", "endpoints", "services"}
 # What their functions return is the sentence, or an empty one.
 _RETURNED = {"heartbeat", "deliverer", "launch", "urls", "metrics", "stale", "alsoreload", "reasons", "config",
-             "cli.ending", "sentinel", "session"}
+             "cli.ending", "sentinel", "session", "setup.channels", "setup.machine", "adoption", "adoption_hooks",
+             "overview.certificates"}
+# Lists of what people are told.
+_LISTS = {"problems": "on stderr", "self.problems": "on stderr", "remarks": "shown by adopt and release",
+          "work.tally.failed": "setup's summary"}
+_LISTS_HERE = {("urls", "found"), ("adoption_hooks", "said")}
 # Examples of what is said elsewhere; the diagnoses have a page of their own, docs/diagnoses.md.
 _NOT_SAID = {"samples.py", "diagnosis"}
-_NAMES = {"the web server", "/usr/bin/python3"}  # what it is called where nobody named it; no sentences
+_NAMES = {"the web server", "/usr/bin/python3", "certbot_guard.{module}"}  # no sentences
 # Modules whose sentences are not errors: what setup and status show of a healthy host, too.
 _NO_SAYERS = {"setup", "overview"}
+_LOOKS = {"overview.webserver"}  # but there it is why something was not looked at
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class _Module:
         self._tree, self._errors = tree, errors
         self._constants = {target.id: node.value for node in tree.body if isinstance(node, ast.Assign)
                            for target in node.targets if isinstance(target, ast.Name)}
+        self._templates = Templates(self._constants)
 
     def found(self) -> Iterator[Said]:
         """In the order of the lines."""
@@ -109,6 +118,8 @@ class _Module:
                         yield from self._sentence(value, function, value.lineno, "told")
             elif self._name in _RETURNED and isinstance(child, (ast.Return, ast.Assign)) and child.value is not None:
                 yield from self._returned(child, function)
+            elif isinstance(child, ast.Yield) and self._name == "adoption_changes" and child.value is not None:
+                yield from self._sentence(child.value, function, child.lineno, "on stderr")
             yield from self._below(child, inner)
 
     def _returned(self, node: Union[ast.Return, ast.Assign], function: str) -> Iterator[Said]:
@@ -116,18 +127,23 @@ class _Module:
         if named not in ("reason", "why", "problem", "sentence"):
             return
         code = "exit 1" if self._name == "cli.ending" else "part of a sentence"
-        values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        values = list(_each(node.value))
         for value in values:
             if isinstance(value, (ast.Constant, ast.JoinedStr, ast.IfExp, ast.BoolOp, ast.BinOp)):
                 yield from (one for one in self._sentence(value, function, node.lineno, code)
-                            if len(re.findall(r"[A-Za-z]+", re.sub(r"\{[^{}]*\}", "", one.template))) >= 3
+                            if len(re.findall(r"[A-Za-z]+", re.sub(r"\{[^{}]*\}", "", one.template))) >= 2
                             and one.template not in _NAMES)
 
     def _of_call(self, call: ast.Call, function: str) -> Iterator[Said]:
-        name = _name(call)
+        name = name_of(call)
         for keyword in call.keywords:
             if keyword.arg == "reason" and name in ("note", "_note", "record"):
                 yield from self._sentence(keyword.value, function, call.lineno, "told")
+            elif keyword.arg == "words" and self._name in _LOOKS:
+                yield from self._sentence(keyword.value, function, call.lineno, "shown by status")
+            elif keyword.arg == "remarks" and name == "Change":
+                for value in _each(keyword.value):
+                    yield from self._sentence(value, function, call.lineno, _LISTS["remarks"])
         found = self._kind(call)
         if found is None or len(call.args) <= found[0]:
             return
@@ -136,7 +152,7 @@ class _Module:
 
     def _sentence(self, node: ast.expr, function: str, line: int, code: str,
                   logged: Sequence[ast.expr] = ()) -> Iterator[Said]:
-        for template in self._variants(node, list(logged)):
+        for template in self._templates.variants(node, list(logged)):
             # what only passes on somebody else's sentence is that one's entry
             words = re.sub(r"\{[^{}]*\}|certbot-guard:|web server:|state directory:", "", template)
             if re.search(r"[A-Za-z]{2}", words):
@@ -144,7 +160,7 @@ class _Module:
 
     def _kind(self, call: ast.Call) -> Optional[tuple[int, str]]:
         """Which argument is said to a person, if one is, and what follows from it."""
-        name = _name(call)
+        name = name_of(call)
         owner = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
         if name == "print" and any("stderr" in ast.unparse(one.value) for one in call.keywords):
             return 0, "on stderr"
@@ -158,85 +174,30 @@ class _Module:
             return 0, "certbot's error"
         if name in _INI and (owner == "ini" or self._name == "inifile"):
             return _INI[name], "settings"
+        if name == "_say" and self._name in _LOOKS:
+            return 0, "shown by status"
         if name in _SAYERS and not (name == "_say" and self._package in _NO_SAYERS):
             return _SAYERS[name]
         if name in self._errors:
             half = self._package in _HALF_SENTENCES
             return (1 if half and len(call.args) > 1 else 0), "part of a sentence" if half else "exit 1"
-        if name == "ValueError" and self._package in _HALF_SENTENCES:
+        if name == "ValueError" and (self._package in _HALF_SENTENCES or self._name == "setup.channels"):
             return 0, "part of a sentence"
-        if name == "append" and (owner in ("problems", "self.problems") or (self._name, owner) == ("urls", "found")):
-            return 0, "on stderr"
+        if name == "append" and (owner in _LISTS or (self._name, owner) in _LISTS_HERE):
+            return 0, _LISTS.get(owner, "on stderr")
         if name == "fail" and owner in ("self", "context", "ctx") and self._package == "cli":
             return 0, "exit 2"
         return None
 
-    def _variants(self, node: ast.expr, logged: list[ast.expr]) -> Iterator[str]:
-        """A sentence that is one of two as a whole is two sentences."""
-        if isinstance(node, ast.IfExp):
-            yield from self._variants(node.body, logged)
-            yield from self._variants(node.orelse, logged)
-        elif isinstance(node, ast.BoolOp):
-            for one in node.values:
-                yield from self._variants(one, logged)
-        else:
-            template = self._text(node)
-            for argument in logged:
-                before, _, behind = re.sub(r"%[rd]", "%s", template).partition("%s")
-                template = f"{before}{_slot(argument)}{behind}"
-            yield " ".join(template.split())
 
-    def _text(self, node: ast.expr) -> str:
-        if isinstance(node, ast.Constant):
-            return str(node.value) if isinstance(node.value, str) else "{...}"
-        if isinstance(node, ast.JoinedStr):
-            return "".join(self._text(part) for part in node.values)
-        if isinstance(node, ast.FormattedValue):
-            named = isinstance(node.value, ast.Name) and self._is_text(node.value.id)
-            whole = named or isinstance(node.value, (ast.Constant, ast.IfExp))
-            return self._text(node.value) if whole else _slot(node.value)
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            return self._text(node.left) + self._text(node.right)
-        if isinstance(node, ast.IfExp):
-            first, second = self._text(node.body), self._text(node.orelse)
-            return "{" + re.sub(r"[{}]", "", f"{first}|{second}") + "}" if first != second else first
-        if isinstance(node, ast.Name) and self._is_text(node.id):
-            return self._text(self._constants[node.id])
-        return _slot(node)
-
-    def _is_text(self, name: str) -> bool:
-        """Whether it is a constant of this module that holds text."""
-        value = self._constants.get(name)
-        return isinstance(value, ast.JoinedStr) or (isinstance(value, ast.Constant) and isinstance(value.value, str))
-
-
-def _name(call: ast.Call) -> str:
-    return ast.unparse(call.func).rpartition(".")[2] if isinstance(call.func, (ast.Attribute, ast.Name)) else ""
-
-
-def _slot(node: ast.expr) -> str:
-    """``{path}`` for ``shown(path)``: the noun that is filled in."""
-    if isinstance(node, ast.Name):
-        return "{" + node.id.lstrip("_").lower() + "}"
-    if isinstance(node, ast.Attribute) and node.attr == "__name__":
-        return "{kind}"
-    if isinstance(node, ast.Attribute):
-        return "{" + node.attr.lstrip("_") + "}"
-    if isinstance(node, ast.Call):
-        name = _name(node)
-        if name == "get" and node.args and isinstance(node.args[0], ast.Constant):
-            return "{" + str(node.args[0].value) + "}"
-        if node.args and name != "getattr":
-            return _slot(node.args[-1 if name == "map" else 0])
-        return "{" + name.lstrip("_") + "}"
-    if isinstance(node, ast.BoolOp):
-        return _slot(node.values[-1])
-    if isinstance(node, (ast.Subscript, ast.Starred)):
-        return _slot(node.value)
-    if isinstance(node, ast.IfExp):
-        return _slot(node.body)
-    if isinstance(node, ast.JoinedStr):
-        return next((_slot(part.value) for part in node.values if isinstance(part, ast.FormattedValue)), "{...}")
-    if isinstance(node, ast.BinOp):
-        return _slot(node.left)
-    return "{...}"
+def _each(node: ast.expr) -> Iterator[ast.expr]:
+    """The node itself, or what is in it, if it is a tuple or a list."""
+    if isinstance(node, (ast.Tuple, ast.List)):
+        for one in node.elts:
+            yield from _each(one)
+    elif isinstance(node, (ast.ListComp, ast.GeneratorExp)):
+        yield node.elt
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) == "tuple" and node.args:
+        yield from _each(node.args[0])
+    else:
+        yield node

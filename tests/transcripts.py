@@ -24,8 +24,6 @@ BEGIN, END = "-----BEGIN TRANSCRIPT-----", "-----END TRANSCRIPT-----"
 PASSWORD = "p%40ss #1 :/?@home"  # a person's: what a URL would be torn by
 NAME = "www.example.com"
 
-# A question's end, as it stands on the screen, and what is typed.
-Answers = "list[tuple[str, str]]"
 
 
 def main(arguments: list[str]) -> int:
@@ -87,11 +85,12 @@ def inside(stage: str, wheels: Path) -> int:
     from tests.support.mailbox import Mailbox
     from tests.support.screen import Screen
 
+    subprocess.run(["hostname", "www"], check=True, timeout=10)
     authority = Authority()
     place = Path("/srv/stage")
     place.mkdir(mode=0o755)
     ca = Pebble(place / "ca", http_port=80, authority=authority)
-    mailbox = Mailbox(login=("guard@example.com", PASSWORD))
+    mailbox = Mailbox(login=("guard@example.com", PASSWORD), port=25)
     Path("/etc/letsencrypt").mkdir(exist_ok=True)
     Path("/etc/letsencrypt/cli.ini").write_text(f"server = {ca.directory_url}\n")
     if stage == "python":
@@ -103,7 +102,7 @@ def inside(stage: str, wheels: Path) -> int:
     began = time.monotonic()
     acts: list[tuple[str, str]] = []
     try:
-        for heading, command, answers in script(stage, mailbox.port):
+        for heading, command, answers in script(stage):
             acts.append((heading, screen.run(command, answers)))
         mails = [f"Subject: {mail.subject}\n\n{mail.text}" for mail in mailbox.messages]
     finally:
@@ -119,15 +118,15 @@ def inside(stage: str, wheels: Path) -> int:
     return 0
 
 
-def script(stage: str, smtp_port: int) -> list[tuple[str, str, Optional[list[tuple[str, str]]]]]:
+def script(stage: str) -> list[tuple[str, str, Optional[list[tuple[str, str]]]]]:
     """What the person does: why, the command, and what is answered."""
-    install = "python3 -m venv /opt/certbot && /opt/certbot/bin/pip install --quiet certbot certbot-guard"
+    install = "python3 -m venv /opt/certbot && /opt/certbot/bin/pip install --quiet certbot"
     obtain = (f"/opt/certbot/bin/certbot certonly --quiet --standalone -d {NAME} --agree-tos "
               "--register-unsafely-without-email --pre-hook 'apachectl graceful-stop' --post-hook 'apachectl start'")
     line = "0 4 1 * * root apachectl graceful-stop && /opt/certbot/bin/certbot renew --force-renewal && apachectl start"
     setup: list[tuple[str, str]] = [
         (r"nothing for no more:", "email"), (r"Its name in guard.ini \[email\]:", ""),
-        (r"SMTP server.*:", "127.0.0.1"), (r"Security.*:", "plain"), (r"Port.*:", str(smtp_port)),
+        (r"SMTP server.*:", "127.0.0.1"), (r"Security.*:", "plain"), (r"Port.*:", ""),
         (r"User name.*:", "guard@example.com"), (r"Password \(not shown\):", "wrong"), (r"From which address.*:", ""),
         (r"To which addresses.*:", "ops@example.com"), (r"nothing for no more:", ""), (r"Write it\?.*:", ""),
         (r"Send a test message to email\?.*:", ""), (r"What about email\?.*:", "change"),
@@ -137,11 +136,19 @@ def script(stage: str, smtp_port: int) -> list[tuple[str, str, Optional[list[tup
         (r"Write this into the renewal configurations\?.*:", ""), (r"Write and start them\?.*:", ""),
         (r"renew --dry-run.*\?.*:", "y"),
     ]
-    return [("A certificate, as one gets it without certbot-guard", install.replace(" certbot-guard", ""), None),
+    mended = ("0 4,16 * * * root /opt/certbot/bin/certbot-guard run --retry-for 6h -- /opt/certbot/bin/certbot renew "
+              "--quiet")
+    guard = "/opt/certbot/bin/certbot-guard"
+    return [("A certificate, as one has it without certbot-guard", install, None),
             ("", obtain, None),
-            ("The line of the story", f"echo '{line}' > /etc/cron.d/renew", None),
+            ("The cron line of the story", f"echo '{line}' > /etc/cron.d/renew", None),
             ("certbot-guard, beside certbot", "/opt/certbot/bin/pip install --quiet certbot-guard", None),
-            ("Setting it up", "/opt/certbot/bin/certbot-guard setup", setup)]
+            ("Setting it up; the first password is a wrong one", f"{guard} setup", setup),
+            ("The line that setup said to put instead", f"echo '{mended}' > /etc/cron.d/renew", None),
+            ("Is anything still wrong?", f"{guard} doctor", None),
+            ("A guarded renewal", "/opt/certbot/bin/certbot renew --force-renewal --no-random-sleep-on-renew", None),
+            ("How it stands", f"{guard} status", None),
+            ("", f"{guard} history", None)]
 
 
 def page(stage: str, acts: list[tuple[str, str]], times: list[tuple[str, float]], mails: list[str], took: str) -> str:
@@ -151,7 +158,8 @@ def page(stage: str, acts: list[tuple[str, str]], times: list[tuple[str, float]]
             "Written by `script/transcripts`, which types this into a terminal and keeps what it shows. "
             f"All of it took {took}; what a person reads and thinks takes longer.", ""]
     for (heading, shown), (_, seconds) in zip(acts, times):
-        said += [f"## {heading}", "", f"{seconds:.1f} s.", "", "```", clean(shown), "```", ""]
+        said += [f"## {heading}", ""] if heading else []
+        said += ["```", "# " + clean(shown), "```", "", f"{seconds:.1f} s.", ""]
     said += ["## The mails that arrived", ""]
     for mail in mails:
         said += ["```", mail.rstrip(), "```", ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shutil
 import sys
@@ -23,7 +24,9 @@ def _identifiers(context: click.Context, parameter: click.Parameter, value: Sequ
     known = catalogue.identifiers()
     for one in value:
         if one not in known:
-            raise click.BadParameter(f"there is no check {one!r}; certbot-guard doctor --list names them all")
+            near = difflib.get_close_matches(one, known, 1, 0.5)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise click.BadParameter(f"there is no check {one!r}{meant} (certbot-guard doctor --list names them all)")
     return tuple(value)
 
 
@@ -78,7 +81,7 @@ def doctor(config_path: Path, as_json: bool, list_them: bool, only: tuple[str, .
 def _found(config_path: Path, only: set[str], skip: set[str], offline: bool, config_dir: Optional[Path],
            logs_dir: Optional[Path]) -> list[Any]:
     from certbot_guard.cli.progress import progress
-    from certbot_guard.doctor import catalogue, mistakes, of_jobs, running
+    from certbot_guard.doctor import catalogue, mistakes, of_jobs, running, spelling
     from certbot_guard.doctor.host import Host
     from certbot_guard.doctor.result import OK, Result
 
@@ -90,6 +93,8 @@ def _found(config_path: Path, only: set[str], skip: set[str], offline: bool, con
     with progress("looking at this machine ..."):
         found = running.run(host, checks)
     found = [one for one in found if one.id not in skip and (not named or one.id in only)]
+    used = host.__dict__.get("used") or []  # asked for by a check, or not known
+    found = spelling.spelled(found, config_path.absolute(), used[0].program if used else None)
     return found + [Result(id, OK, "there is none") for id in sorted(named - skip - {one.id for one in found})]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from pathlib import Path
 from typing import Optional
 
@@ -43,8 +42,7 @@ def report(config_path: Path, target: Path, served: Optional[bool], config_dirs:
         page = whole.render(gather(config, shown.directories(config_dirs), seconds, served is not False))
     data = page.encode("utf-8", "replace")
     if to_stdout:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        click.echo(data, nl=False)
     else:
         statedir.atomic_write(target.absolute(), data)
 

@@ -44,7 +44,8 @@ def directories(given: Sequence[Path]) -> Optional[list[Path]]:
 
 def page() -> Page:
     terminal = is_terminal(sys.stdout)
-    plain = "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") in ("dumb", "unknown")
+    # https://no-color.org: set, and not to nothing
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM", "") in ("", "dumb", "unknown")
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     try:
         unicode = bool((FULL + EMPTY).encode(encoding))

@@ -5,6 +5,7 @@ What it cannot mend for certain it leaves: None. Used by :mod:`certbot_guard.doc
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -181,6 +182,10 @@ def _started(raw: str, start: Start, job: Job, context: Context, to_guard: bool,
     elsewhere = None if known else context.find_program("certbot" if gone else start.program.rsplit("/", 1)[-1])
     if gone and elsewhere is None:
         return None
+    if to_guard and context.certbot is not None:
+        # certbot-guard run in front of a certbot without the plugin would guard nothing
+        used = known or elsewhere
+        known = context.certbot if used is None or os.path.realpath(used) in context.blind else known
     program = str(known or elsewhere or start.program) if to_guard else (
         start.program if known or not elsewhere or ("/" in start.program and not gone) else str(elsewhere))
     options = ""

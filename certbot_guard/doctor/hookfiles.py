@@ -9,7 +9,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Optional, Sequence
 
 from certbot_guard import crontables, lineages, text
 from certbot_guard.doctor import commandrepair, judging
@@ -42,14 +42,14 @@ class Hook:
     lineage: str = ""
 
 
-def find(config_dir: Path) -> list[Hook]:
-    """Each hook and option of certbot's own files that could be a mistake."""
+def find(config_dir: Path, inis: Optional[Sequence[Path]] = None) -> list[Hook]:
+    """Each hook and option of certbot's own files that could be a mistake; ``inis`` instead of :func:`cli_inis`."""
     found: list[Hook] = []
     for path in lineages.renewal_files(config_dir):
         said = crontables.read(path)
         if "hook" in said:
             found += [hook for hook in _settings(path, said, lineages.name_of(str(path))) if hook.key in _HOOKS]
-    for path in (config_dir / "cli.ini", Path.home() / ".config/letsencrypt/cli.ini" if _home() else config_dir / "-"):
+    for path in cli_inis() if inis is None else inis:
         found += _settings(path, crontables.read(path), "")
     for kind in ("pre", "post", "deploy"):
         for path in crontables.files(config_dir / "renewal-hooks" / kind):
@@ -57,6 +57,13 @@ def find(config_dir: Path) -> list[Hook]:
             if os.access(path, os.X_OK) and not path.name.endswith("~"):
                 found += _script(path, crontables.read(path))
     return found
+
+
+def cli_inis() -> list[Path]:
+    """The files whose options certbot takes beneath its command line: root's, who starts it."""
+    # certbot 5.8 constants.py, CLI_DEFAULTS["config_files"]: the usual directory's, whatever --config-dir says, then
+    # $XDG_CONFIG_HOME or ~/.config; cron and systemd hand on no XDG_CONFIG_HOME
+    return [Path("/etc/letsencrypt/cli.ini"), Path(os.path.expanduser("~/.config/letsencrypt/cli.ini"))]
 
 
 def judge(hook: Hook, context: Context) -> list[Result]:
@@ -111,7 +118,3 @@ def _script(path: Path, said: str) -> Sequence[Hook]:
 
 def _unquoted(value: str) -> str:
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
-
-
-def _home() -> bool:
-    return bool(os.environ.get("HOME"))

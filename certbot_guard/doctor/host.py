@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar
 
-from certbot_guard import installations, launch, schedule, servers, timers
+from certbot_guard import crondaemon, installations, launch, schedule, servers, timers
 from certbot_guard.config import Config
 from certbot_guard.errors import ServerError
 from certbot_guard.installations import Installation
@@ -120,6 +120,11 @@ class Host:
         from certbot_guard import jobs
 
         return jobs.find(self.cron, self.ask, self.under_systemd, self.now())
+
+    @Once
+    def cron_daemon(self) -> Optional[crondaemon.Daemon]:
+        """The cron that runs; None: none is to be seen."""
+        return crondaemon.find()
 
     @Once
     def started(self) -> list[tuple[Job, Installation]]:

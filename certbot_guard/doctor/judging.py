@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from certbot_guard import shellwords, text
+from certbot_guard import crontables, shellwords, text
+from certbot_guard import jobs as finding
 from certbot_guard.certbotlines import Start
 from certbot_guard.doctor import lines, stopping, timing
 from certbot_guard.doctor.result import WARNING, Result
@@ -23,6 +25,13 @@ FORCE_WHY = ("It orders new certificates at every run, also when the old ones ar
 
 def of_job(job: Job, context: Context) -> list[Result]:
     """The mistakes of one job, without the line to put instead."""
+    if crontables.NO_NEWLINE in job.refused:
+        return [result("cron-line-refused", job, "cron does not take this line: the file does not end with a newline.",
+                       "Debian's cron ignores the whole file then, others its last line; they say so in the log alone.",
+                       f"echo >> {shlex.quote(text.line(job.path, 300))}")]
+    if job.refused.startswith(finding.NOT_ITS_NAME):
+        return [result("cron-line-refused", job, f"cron does not read this file: {text.line(job.refused, 200)}.",
+                       "Nothing says so, and certbot never runs by it.", _renamed(job))]
     if job.refused:
         return [result("cron-line-refused", job, f"cron does not take this line: {text.line(job.refused, 200)}.",
                         "cron logs an error and does not run it; in a file of /etc/cron.d it may ignore the whole "
@@ -37,6 +46,11 @@ def of_job(job: Job, context: Context) -> list[Result]:
     found += [timing.how_often(job, context), _hooks(job, starts, context), _thrown_away(job, context)]
     found += [_over_others(job, starts, context)]
     return [one for one in found if one is not None]
+
+
+def _renamed(job: Job) -> str:
+    path = job.path or Path(job.source)
+    return f"mv -n {shlex.quote(str(path))} {shlex.quote(str(path.with_name(path.name.replace('.', '-'))))}"
 
 
 def _forces(job: Job, starts: list[Start]) -> Optional[Result]:

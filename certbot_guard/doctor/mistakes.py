@@ -76,8 +76,10 @@ MISTAKES = (
     Mistake("cron-extra-user", "A user's own crontab names a user",
             "Only /etc/crontab and the files of /etc/cron.d have a column for the user. In a user's own crontab the "
             "word is taken for the program: `root: not found`, and certbot never runs."),
-    Mistake("cron-line-refused", "cron does not take a line about certbot",
-            "cron logs an error and leaves the line, or the whole file, alone: certbot never runs."),
+    Mistake("cron-line-refused", "cron does not run a line or a script about certbot",
+            "A line that cron cannot read, a file whose last line has no newline (Debian's cron ignores all of it), or "
+            "one in /etc/cron.d or /etc/cron.daily with a dot in its name, which Debian passes over: cron says so in "
+            "its log at most, and certbot never runs by it."),
     Mistake("unit-stop-and-start", "A systemd service stops the web server and starts it only if certbot succeeds",
             "`ExecStartPost=` runs only when `ExecStart=` succeeded. When certbot fails, the web server that "
             "`ExecStartPre=` stopped stays down. `ExecStopPost=` runs in any case, but the server is stopped at "
@@ -105,6 +107,7 @@ class Context:
     :ivar jobs: everything that starts certbot, for how often all of it does
     :ivar debian: apachectl is Debian's, which speaks to Apache itself; that of RHEL hands ``stop`` to systemctl
     :ivar unit: Apache's unit
+    :ivar blind: the certbots, by their real paths, that do not see the plugin; ``certbot``: one that does
     :ivar find_program: where a program is that a line's own PATH does not have
     :ivar python: the directory of the Python this command runs in, for a certbot that has no certbot-guard beside it
     """
@@ -115,6 +118,8 @@ class Context:
     jobs: Sequence[Job] = ()
     debian: bool = field(default_factory=lambda: os.path.exists("/etc/debian_version"))
     unit: str = ""
+    blind: frozenset[str] = frozenset()
+    certbot: Optional[Path] = None
     find_program: Callable[[str], Optional[Path]] = find_program
     python: Path = field(default_factory=lambda: Path(sys.executable).parent)
 

@@ -33,7 +33,7 @@ def _version(host: Host) -> Iterator[Result]:
         version = _numbers(one.version)
         if version is None:
             yield warning("certbot-version", f"which version {_path(one)} is, is not known", why=_sentence(one.problem),
-                          remedy=f"{_path(one)} --version says it")
+                          remedy=f"see what {_path(one)} --version says")
         elif version < OLDEST:
             yield problem(
                 "certbot-version", f"{_path(one)} is certbot {one.version}, which is older than certbot-guard supports",
@@ -43,7 +43,7 @@ def _version(host: Host) -> Iterator[Result]:
         elif version[0] > NEWEST:
             yield warning("certbot-version", f"{_path(one)} is certbot {one.version}, newer than any that "
                           "certbot-guard was tested with", why=f"It is tested with {_SUPPORTED}.",
-                          remedy="certbot renew --dry-run shows whether it still works; look for a newer certbot-guard")
+                          remedy="see whether certbot renew --dry-run still works; look for a newer certbot-guard")
         else:
             yield ok("certbot-version", f"{_path(one)} is certbot {one.version}")
 
@@ -61,7 +61,7 @@ def _plugin(host: Host) -> Iterator[Result]:
                 remedy=installations.how_to_install_guard(one))
         else:
             yield warning("plugin-visible", f"whether {_path(one)}{by} sees the plugin is not known",
-                          why=_sentence(one.problem), remedy=f"{_path(one)} plugins has to list 'guard'")
+                          why=_sentence(one.problem), remedy=f"see whether {_path(one)} plugins lists 'guard'")
     named = {job.source for job, _ in host.started}
     for job in host.jobs:
         if job.source not in named and job.active is not False:

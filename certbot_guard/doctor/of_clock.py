@@ -13,7 +13,7 @@ from certbot_guard.doctor.result import Result
 _TOLERANCE = timedelta(minutes=5)
 _WHY = ("certbot renews too early or too late, and a certificate may not be valid yet, or not any more, although it is "
         "by the time of everybody else.")
-_REMEDY = "timedatectl set-ntp true, or install chrony"
+_REMEDY = "have the network set it: timedatectl set-ntp true; where that knows no NTP, install chrony"
 
 
 def _clock(host: Host) -> Iterator[Result]:

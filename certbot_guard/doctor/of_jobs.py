@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from certbot_guard.doctor import mistakes
 from certbot_guard.doctor.check import Check, Group, ok, skipped
 from certbot_guard.doctor.result import Result
+from certbot_guard.errors import ServerError
 
 if TYPE_CHECKING:
     from certbot_guard.doctor.host import Host
@@ -20,11 +22,23 @@ def find(host: Host) -> list[Result]:
 
     context = mistakes.Context(
         systemd=host.under_systemd, installers={one.name: one.installer for one in host.lineages if not one.error},
-        channels=bool(host.config.channels or host.config.apprise_configs), jobs=tuple(host.jobs))
+        channels=bool(host.config.channels or host.config.apprise_configs), jobs=tuple(host.jobs),
+        unit=_unit(host), blind=frozenset(os.path.realpath(one.program) for one in host.installations + host.used
+                                          if one.sees_guard is False),
+        certbot=next((one.program for one in host.installations if one.sees_guard), None))
     found = [result for job in (*host.jobs, *jobs.refused(host.cron)) for result in mistakes.of_job(job, context)]
     for directory in host.config_dirs:
         found += mistakes.of_hooks(hookfiles.find(directory), context)
     return list(dict.fromkeys(found))
+
+
+def _unit(host: Host) -> str:
+    """The unit of the Apache that was found; empty: there is none."""
+    try:
+        unit = str(getattr(host.server, "unit", None) or "")
+    except ServerError:
+        return ""
+    return unit[:-len(".service")] if unit.endswith(".service") else unit
 
 
 def _mistakes(host: Host) -> Iterator[Result]:

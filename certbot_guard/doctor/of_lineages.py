@@ -80,7 +80,7 @@ def _expiry(host: Host) -> Iterator[Result]:
         "lineage-expiry", f"{text.line(one['name'], 120)} " + ("has expired" if one["expired"] else
         f"has been due since {text.line(one['due'], 40)} and was not renewed"), where=text.line(one["file"], 300),
         why="" if one["autorenew"] else "Its renewal configuration says autorenew = False.",
-        remedy=f"certbot renew --cert-name {_word(one['name'])} shows what is wrong; certbot-guard explain says it "
+        remedy=f"see what is wrong: certbot renew --cert-name {_word(one['name'])}; certbot-guard explain says it "
         "in words") for one in late], "lineages")
     now = host.now()
     known = [one for one in host.lineages if one.validity is not None and not files.is_forgotten(one, now)]

@@ -21,6 +21,12 @@ _INSTALL = "certbot-guard units install"
 
 def _active(host: Host) -> Iterator[Result]:
     active = [job for job in host.jobs if job.active is not False]
+    if active and not any(job.timer for job in active) and host.cron_daemon is None:
+        yield warning("renewal-scheduled", "only cron's files start certbot, and no cron is to be seen running",
+                      where=text.listed(dict.fromkeys(job.source for job in active), 4, 200),
+                      why="Without it nothing of that is started, and certificates expire.", remedy="install cron and "
+                      "start it (cron.service, or crond.service), or use a systemd timer")
+        return
     if active:
         coming = schedule.next_attempt(host.now(), host.cron, host.ask, host.under_systemd)
         when = f"; next {schedule.words(coming, host.now())}" if coming is not None else ""

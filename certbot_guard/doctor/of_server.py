@@ -64,13 +64,14 @@ def _serving(host: Host) -> Iterator[Result]:
     if not _is_known(host):
         yield skipped("server-serving", _NO_SERVER)
     elif host.snapshot["serving"]:
-        places = [f"{one['address']}:{one['port']}" for one in host.snapshot.get("sockets") or []]
+        places = [f"[{one['address']}]:{one['port']}" if ":" in str(one["address"])
+                  else f"{one['address']}:{one['port']}" for one in host.snapshot.get("sockets") or []]
         yield ok("server-serving", f"{text.line(host.server.name, 200)} serves" + (
             f" on {text.listed(places, 6)}" if places else ""))
     else:
         yield problem("server-serving", f"{text.line(host.server.name, 200)} does not serve",
                       why="Visitors get no answer. A server that was down before a renewal is left down by it.",
-                      remedy="certbot-guard recover, if a renewal left it so; else start it, and see what it says")
+                      remedy="if a renewal left it so: certbot-guard recover; else start it, and see what it says")
 
 
 def _port(host: Host) -> Iterator[Result]:

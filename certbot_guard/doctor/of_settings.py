@@ -37,8 +37,8 @@ def _channels(host: Host) -> Iterator[Result]:
     count = len(host.config.channels) + len(host.config.apprise_configs)
     if not count:
         yield problem("channels", "guard.ini names no channel that can be used", where=text.line(host.config.path, 300),
-                      why=_NOBODY, remedy="certbot-guard setup asks for what is needed; or a line in its section "
-                                          "[notify]")
+                      why=_NOBODY, remedy="have certbot-guard setup ask for what is needed, or write a line into its "
+                      "section [notify]")
         return
     refused = configuration.check_urls(host.config)
     for one in refused:

@@ -49,7 +49,7 @@ def instead(job: Job, found: list[Result], context: Context) -> Optional[str]:
     if job.under == "script":
         return _script_line(job, ids, context)
     if job.refused:
-        return _with_user(job, context) if job.fields else None
+        return _with_user(job, context) if job.fields and not job.user else None
     line = _crontab_line(job, ids, context)
     return line if line and _is_fine(line, job, context) else None
 

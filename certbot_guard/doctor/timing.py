@@ -94,7 +94,7 @@ def missing_programs(job: Job, context: Context) -> dict[str, str]:
     """The programs of a line that its own PATH does not have, and where they are. Those that are nowhere are left "
       "out."""
     found: dict[str, str] = {}
-    for step in steps_of(job) if not job.body else []:
+    for step in steps_of(job) if not job.body and not jobs.OTHER_PATH.search(job.whole) else []:
         names = [words[0] for words in [shellwords.bare(step.simple.words)] if words]
         names += [start.program for start in step.starts]
         for name in names:

@@ -86,6 +86,12 @@ class Book:
             return [one for (channel,) in channels
                     for one in outbox_rows.waiting(self._database.execute, settings, channel)]
 
+    def waiting_elsewhere(self, settings: str) -> int:
+        """How many messages wait that another guard.ini's channels have to get."""
+        ((count,),) = self._read("SELECT count(DISTINCT m.id) FROM outbox o JOIN messages m ON m.id = o.message"
+                                 " WHERE o.state IN ('pending', 'sending') AND m.settings != ?", (settings,))
+        return int(count)
+
     def _read(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with _translated(self.path):
             return self._database.execute(statement, values).fetchall()
@@ -152,12 +158,14 @@ def _translated(path: Path) -> Iterator[None]:
         if type(error) is sqlite3.DatabaseError:  # "malformed" and "not a database"; the others are its children
             raise JournalError(f"{path} is damaged ({error}); it is left as it is, and the next run of certbot or "
                                "watch sets it aside") from error
-        raise JournalError(f"{path} cannot be read: {error}{_unfinished(path)}") from error
+        raise JournalError(f"{path} cannot be read: {error}{_what_then(path, error)}") from error
     except (sqlite3.Error, OSError, ValueError) as error:
         raise JournalError(f"{path} cannot be read: {error}") from error
 
 
-def _unfinished(path: Path) -> str:
+def _what_then(path: Path, error: sqlite3.Error) -> str:
+    if "locked" in str(error):  # by a writer at work, whose journal that is; error codes came with Python 3.11
+        return "; something else writes in it just now: try again in a moment"
     # A reader that may not write cannot roll back: https://www.sqlite.org/lockingv3.html#hot_journals
     if not os.path.exists(f"{path}-journal"):
         return ""

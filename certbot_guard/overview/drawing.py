@@ -23,6 +23,10 @@ WIDE, NARROW = 120, 72
 _BAR = {True: 10, False: 6}
 _COLOURS = {"critical": "bold red", "warning": "yellow"}
 _NAMES = 3
+# Names up to so long are not folded where the other columns leave room.
+_NAME_WIDTH, _OTHERS_WIDTH = 48, {True: 103, False: 46}
+# In plain text a longer one moves its own row, and not every column.
+_CELL_WIDTH = 60
 
 
 def table(found: Overview, width: int, colour: bool, unicode: bool = True) -> str:
@@ -37,7 +41,10 @@ def table(found: Overview, width: int, colour: bool, unicode: bool = True) -> st
     wide = width >= WIDE
     served = wide or len({row.served.state for row in rows}) > 1  # the same of all is said below
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold" if colour else "")
-    made.add_column("lineage", overflow="fold", min_width=20)
+    longest = max(len(name) for row in rows for name in [text.line(row.lineage.name, 120), *_other_names(row)])
+    others = _OTHERS_WIDTH[wide] + (15 if served and not wide else 0)
+    # Not min_width: rich 13 widens to it after it has made all fit, and then cuts off the last column.
+    made.add_column("lineage", overflow="fold", width=min(longest, max(20, min(_NAME_WIDTH, width - others))))
     for name in ("expires", "guarded", "last attempt", *(("due",) if wide else ()), *(("served",) if served else ()),
                  *(("told",) if wide else ())):
         made.add_column(name, no_wrap=name in ("expires", "due"), overflow="fold")
@@ -64,7 +71,7 @@ def plain(found: Overview, unicode: bool = True) -> str:
              wording.tried(row, found.state_readable), wording.due(row, found.at), row.served.state,
              wording.told(row) or "-", text.listed(row.lineage.names, 20) or "not known"]
             for row in wording.worst_first(found.rows, found.at)]
-    widths = [max(len(row[number]) for row in [head, *rows]) for number in range(len(head))]
+    widths = [min(_CELL_WIDTH, max(len(row[number]) for row in [head, *rows])) for number in range(len(head))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [head, *rows])
 
 
@@ -107,14 +114,21 @@ def below(found: Overview) -> list[tuple[str, list[str]]]:
     said.append(("certbot", [certbot(found, number) for number in range(len(found.certbots))]))
     said.append(("next attempt", [sentence(schedule.words(found.attempt, found.at)) + "."]))
     said.append(("told by", [", ".join(f"{text.line(one.name, 80)} ({one.kind})" for one in found.channels)]))
-    said.append(("outbox", [f"{text.line(one.channel, 120)}: {waits(one)}" for one in found.waits]
-                 or [_if_known(found, "Nothing waits.")]))
-    said.append(("open runs", [open_run(one) for one in found.open_runs] or ["None."]))
+    said.append(("outbox", [*([f"{text.line(one.channel, 120)}: {waits(one)}" for one in found.waits]
+                              or [_if_known(found, "Nothing waits.")]), *waits_elsewhere(found)]))
+    said.append(("open runs", [line for one in found.open_runs for line in _open_run(one, found)] or ["None."]))
     said.append(("troubles", [line for one in found.troubles for line in trouble(one)]
                  or [_if_known(found, "None stands.")]))
     if found.settings_problems:
         said.append(("settings", [f"{found.settings_problems} to be mended: certbot-guard check"]))
     return said + ([("not known", found.unknown)] if found.unknown else [])
+
+
+def waits_elsewhere(found: Overview) -> list[str]:
+    """A sentence, or none."""
+    count = found.waits_elsewhere
+    return [f"{count} message{' waits' if count == 1 else 's wait'} for the channels of another guard.ini: "
+            "certbot-guard outbox"] if count else []
 
 
 def _if_known(found: Overview, words: str) -> str:
@@ -147,11 +161,29 @@ def waits(one: Waits) -> str:
             f"tried {one.attempts} time{'' if one.attempts == 1 else 's'}{why}")
 
 
-def open_run(one: OpenRun) -> str:
-    what = {"left unfinished": "its certbot is gone and nobody has settled it: certbot-guard recover",
-            "not readable": "its record cannot be read: certbot-guard recover"}.get(one.state, one.state)
-    down = f"; the web server is stopped for {text.line(one.stopped, 120)}" if one.stopped else ""
-    return f"{text.line(one.id, 60)}: {what}{down}"
+def _open_run(one: OpenRun, found: Overview) -> list[str]:
+    advice = open_run_advice(one)
+    return [f"{text.line(one.id, 60)}: {open_run(one, found.look.server.serving)}.",
+            *([f"  What to do: {advice}"] if advice else [])]
+
+
+def open_run(one: OpenRun, serving: Optional[bool]) -> str:
+    """What is known of it. :param serving: a server that was started by hand, or by a boot, is not stopped any more"""
+    what = {"left unfinished": "its certbot is gone and nobody has settled it",
+            "not readable": "its record cannot be read"}.get(one.state, one.state)
+    if not one.stopped:
+        return what
+    whom = text.line(one.stopped, 120)
+    if serving and one.is_trouble:
+        return f"{what}; it stopped the web server for {whom}, which serves again"
+    return f"{what}; the web server is stopped for {whom}"
+
+
+def open_run_advice(one: OpenRun) -> str:
+    if not one.is_trouble:
+        return ""
+    return "certbot-guard recover" + (" starts the web server again, and people are told." if one.stopped else
+                                      " settles it, and people are told.")
 
 
 def trouble(one: Trouble) -> list[str]:

@@ -19,6 +19,7 @@ from certbot_guard.overview.lastrun import LastRun, last_run
 from certbot_guard.overview.openruns import OpenRun
 from certbot_guard.overview.results import RunRow, iso
 from certbot_guard.overview.shown import NOWHERE, Served
+from certbot_guard.run import Run
 from certbot_guard.standing import Memory
 from certbot_guard.watch import files, passes
 from certbot_guard.watch.looking import Eyes
@@ -32,6 +33,7 @@ VERSION = 1
 class Overview:
     """:ivar runs: in the history, the newest first
     :ivar attempt: what starts certbot next; None where nothing does
+    :ivar waits_elsewhere: messages that wait for the channels of another guard.ini, which is nothing wrong here
     :ivar unknown: what could not be found out, each a sentence
     :ivar state_readable: every state database could be read
     """
@@ -45,6 +47,7 @@ class Overview:
     attempt: Optional[schedule.Attempt] = None
     channels: list[Channel] = field(default_factory=list)
     waits: list[Waits] = field(default_factory=list)
+    waits_elsewhere: int = 0
     open_runs: list[OpenRun] = field(default_factory=list)
     troubles: list[troubles.Trouble] = field(default_factory=list)
     runs: list[RunRow] = field(default_factory=list)
@@ -78,6 +81,7 @@ class Overview:
             "next_attempt": {"at": iso(attempt.when), "source": text.line(attempt.source, 200),
                              "spread_seconds": attempt.spread_seconds} if attempt is not None else None,
             "channels": [one.to_json() for one in self.channels], "outbox": [one.to_json() for one in self.waits],
+            "outbox_elsewhere": self.waits_elsewhere,
             "open_runs": [one.to_json() for one in self.open_runs],
             "troubles": [one.to_json() for one in self.troubles], "settings_problems": self.settings_problems}
 
@@ -100,9 +104,11 @@ def gather(config: Config, config_dirs: Optional[Sequence[Path]] = None, seconds
         memory, noted = _remembered(books, config, found)
         known = _history(books, found)
         meant = scope.of(config, config_dirs, [facts for facts, _, _ in known])
-        found.runs = _runs([one for one in known if meant.covers(one[0])], now)
-        found.open_runs = [one for one, run in openruns.open_runs(bases)
+        unsettled = openruns.open_runs(bases)
+        found.open_runs = [one for one, run in unsettled
                            if one.state == openruns.UNREADABLE or meant.covers(run.facts)]
+        known = _with_unsettled(known, [run for _, run in unsettled])
+        found.runs = _runs([one for one in known if meant.covers(one[0])], now)
         directories = list(meant.directories)
         looking = webserver.Looking(config, directories, now, seconds, served, find)
         memory = Memory({subject: one for subject, one in memory.standing.items() if passes.is_of(one, directories)},
@@ -113,6 +119,8 @@ def gather(config: Config, config_dirs: Optional[Sequence[Path]] = None, seconds
         found.attempt = eyes.schedule(now)
         found.channels = channels.of(config)
         found.waits = _quietly(found, lambda: channels.waiting(books, str(config.path)), [])
+        found.waits_elsewhere = _quietly(
+            found, lambda: sum(one.waiting_elsewhere(str(config.path)) for one in books), 0)
         found.look = looking.result()
         fresh.in_served(found.look.served)
         if _is_missed(found, noted):
@@ -151,6 +159,14 @@ def _history(books: list[state.Book], found: Overview) -> list[_Known]:
             identity = str(facts["id"])
             known.setdefault(identity, (facts, events, tuple(told.get(identity, ()))))
     return list(known.values())
+
+
+def _with_unsettled(known: list[_Known], unsettled: list[Run]) -> list[_Known]:
+    """Their directories know more of them than the history does, or alone know of them."""
+    told = {str(facts["id"]): who for facts, _, who in known}
+    open_ones = {str(run.id) for run in unsettled}
+    return [one for one in known if str(one[0]["id"]) not in open_ones] + [
+        (run.facts, run.events(), told.get(str(run.id), ())) for run in unsettled]
 
 
 def _runs(known: list[_Known], now: datetime) -> list[RunRow]:

@@ -35,6 +35,10 @@ class OpenRun:
     def is_trouble(self) -> bool:
         return self.state in (LEFT, UNREADABLE)
 
+    def severity(self, serving: Optional[bool]) -> str:
+        """Of a trouble. :param serving: whether the web server serves now; None where that is not known"""
+        return "critical" if self.stopped and not serving else "warning"
+
     def to_json(self) -> dict[str, Any]:
         return {"id": text.line(self.id, 80), "started": iso(self.started), "state": self.state,
                 "stopped_for": text.line(self.stopped, 300) or None}

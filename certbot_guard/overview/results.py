@@ -11,7 +11,7 @@ from certbot_guard.outages import Outage, outages_of, parsed
 from certbot_guard.overview.books import Told
 
 RENEWED, NOT_LOADED, FAILED, REFUSED = "renewed", "renewed, not loaded", "failed", "refused"
-NOT_ATTEMPTED, UNFINISHED = "not attempted", "not finished"
+NOT_ATTEMPTED, UNFINISHED, TRIED_OUT = "not attempted", "not finished", "tried out"
 WELL = frozenset({RENEWED})
 # What an event says of its lineage; the last one counts. "lineage" is the beginning of an attempt.
 _OUTCOMES = {"lineage": UNFINISHED, "deployed": RENEWED, "lineage-failed": FAILED, "refused": REFUSED,
@@ -87,8 +87,11 @@ def row(facts: dict[str, Any], events: list[dict[str, Any]], now: datetime, told
             troubles = said[:_TROUBLES] + ((f"and {len(said) - _TROUBLES} more",) if len(said) > _TROUBLES else ())
     except Exception:
         ok = None
+    results = _results(events)
+    if facts.get("dry_run") and ok:  # certbot runs no deploy hook then, so nothing marks the end of an attempt
+        results = {name: TRIED_OUT if outcome == UNFINISHED else outcome for name, outcome in results.items()}
     return RunRow(str(facts.get("id")), str(facts.get("config_dir") or ""), parsed(facts.get("started")),
-                  command_of(facts), bool(facts.get("dry_run")), ok, _results(events), troubles,
+                  command_of(facts), bool(facts.get("dry_run")), ok, results, troubles,
                   tuple(_outages(events, now)), told, "certbot-guard run" if facts.get("supervised") else "",
                   text.line(facts.get("certbot_version"), 40), str(facts.get("verb") or ""),
                   str(facts.get("logs_dir") or ""))

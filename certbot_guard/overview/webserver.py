@@ -1,11 +1,12 @@
 """The web server as it is now: which one, whether it serves, and what it shows visitors; all of it in a bounded time.
 
-Looks, and starts or stops nothing. It is asked in a thread that is left alone when the time is over: a configuration
-test may take as long as it likes, and what has not been found out by then is not known.
+Looks, and starts or stops nothing. It is asked in a thread that is left alone when the time is over, and the program
+that it runs then, such as a configuration test, is killed: what has not been found out by then is not known.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ from certbot_guard import text
 from certbot_guard.config import Config
 from certbot_guard.errors import GuardError
 from certbot_guard.overview.shown import Key, Served, compare
+from certbot_guard.servers import execute
 
 # For all of it, where nobody asked for more: then some places may not be looked at.
 A_LOOK_SECONDS = 4.0
@@ -70,11 +72,14 @@ class Looking:
         self._found = Look(words=f"there was no time left to look ({seconds:.0f} s)")
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
+        atexit.register(execute.abandon, self._thread)  # also where somebody pressed Ctrl-C
 
     def result(self) -> Look:
         """What is known by the end of the time; at once where all of it is."""
         self._thread.join(max(0.0, self._ends - time.monotonic()))
-        return self._found  # replaced as a whole at each step, never changed
+        found = self._found  # replaced as a whole at each step, never changed
+        execute.abandon(self._thread)
+        return found
 
     def _look(self) -> None:
         try:

@@ -33,6 +33,10 @@ def section(found: Overview) -> Markup:
                f"{duration(sum(gap.seconds for gap in gaps))} in all, "
                f"{duration(max(gap.seconds for gap in gaps))} at the most."
                if gaps else "The web server was not stopped."))
+    later = sum(one.started is not None and one.started.date() > today for one in found.runs)
+    if later:
+        said += (f" {later:,} more {'is' if later == 1 else 'are'} dated later than today and not shown here: was the "
+                 "clock set back?")
     if not found.state_readable:
         said = "What is remembered of runs could not all be read. " + said
     strip = tag("ol", *[_day(since + timedelta(days=number), by_day) for number in range(DAYS)], class_="days")

@@ -34,7 +34,8 @@ def section(found: Overview) -> Markup:
         when = f"; the next of them expires on {moment(ends)[:10]}" if ends is not None else ""
         more = tag("details", tag("summary", f"{len(others):,} more{when}"),
                    _table("More certificates", others, found, scale))
-    intro = "Each bar ends where the certificate does. The line across it is when certbot renews it."
+    intro = "Each bar ends where the certificate does. The line across it is when certbot renews it." + (
+        " A bar that fills the line ends later." if scale.exceeded else "")
     return tag("section", tag("h2", "Certificates"), tag("p", intro, class_="less"),
                _table("Certificates", first, found, scale), more, aria_label="Certificates")
 
@@ -83,10 +84,12 @@ class _Scale:
     """One time line for all bars."""
 
     def __init__(self, rows: list[Row], now: datetime) -> None:
-        longest = max([row.left(now) or timedelta(0) for row in rows], default=timedelta(0)) / timedelta(days=1)
-        longest = min(_LONGEST_DAYS, max(14.0, longest))
+        days = [left / timedelta(days=1) for left in (row.left(now) for row in rows) if left is not None]
+        usual = [one for one in days if one <= _LONGEST_DAYS]  # one of ten years would leave the others no room
+        longest = max([14.0, *(usual or days and [_LONGEST_DAYS])])
         self._step = next((step for step in _STEPS if longest / step <= 4.5), _STEPS[-1])
         self.days = float(math.ceil(longest / self._step) * self._step)
+        self.exceeded = any(one > self.days for one in days)
 
     def ticks(self) -> Markup:
         marks = range(self._step, int(self.days) + 1, self._step)
@@ -108,6 +111,7 @@ class _Scale:
             shapes.append(tag("rect", class_="gone", x="1", y="1", width="99%", height="8", rx="3"))
         due = row.lineage.due()
         if due is not None and row.lineage.autorenew and due > now:
-            at = f"{min(1.0, (due - now) / timedelta(days=self.days)) * 100:.2f}%"
-            shapes.append(tag("line", class_="due", x1=at, x2=at, y1="-3", y2="13"))
+            at = (due - now) / timedelta(days=self.days)
+            if at <= 1.0:
+                shapes.append(tag("line", class_="due", x1=f"{at:.2%}", x2=f"{at:.2%}", y1="-3", y2="13"))
         return tag("svg", *shapes, class_=f"bar {grave}".strip(), aria_hidden="true")

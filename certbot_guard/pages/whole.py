@@ -5,10 +5,11 @@ from __future__ import annotations
 from certbot_guard import __version__, schedule, stakes
 from certbot_guard.overview import drawing, wording
 from certbot_guard.overview.gathering import Overview
+from certbot_guard.overview.openruns import OpenRun
 from certbot_guard.overview.troubles import Trouble
 from certbot_guard.pages import days, lineages, style
 from certbot_guard.pages.markup import Child, Markup, join, outside, table, tag
-from certbot_guard.phrases import moment
+from certbot_guard.phrases import moment, sentence
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _WORDS = {"critical": "Critical", "warning": "Warning", "info": "Note"}
@@ -33,7 +34,9 @@ def render(found: Overview) -> str:
 
 
 def _top(found: Overview, host: str) -> Markup:
-    grave = stakes.gravest([one.severity for one in found.troubles]) if found.troubles else ""
+    severities = [one.severity for one in found.troubles] + [
+        one.severity(found.look.server.serving) for one in found.open_runs if one.is_trouble]
+    grave = stakes.gravest(severities) if severities else ""
     if not found.wrong:
         state, symbol, words = "ok", "✓", "Nothing is wrong"
     else:
@@ -67,13 +70,15 @@ def _facts(found: Overview) -> Markup:
 
 
 def _findings(found: Overview) -> Markup:
-    rows: list[Child] = [_finding(one) for one in found.troubles]
+    runs = [(one.severity(found.look.server.serving), one) for one in found.open_runs if one.is_trouble]
+    left = {grave: [_run(one, found, grave) for of_it, one in runs if of_it == grave]
+            for grave in ("critical", "warning")}
+    rows: list[Child] = [*left["critical"], *(_finding(one) for one in found.troubles)]
     for one in found.waits:
         rows.append(_plain("warning", f"Not delivered to {outside(one.channel, 80)}", drawing.waits(one),
                            "certbot-guard outbox flush tries now; certbot-guard notify test tells what is wrong with a "
                            "channel."))
-    for run in [run for run in found.open_runs if run.is_trouble]:
-        rows.append(_plain("warning", f"Run {outside(run.id, 60)}", drawing.open_run(run), ""))
+    rows += left["warning"]
     if not rows:
         words = "Nothing stands wrong." if found.state_readable else "What stands is not known."
         return tag("section", tag("h2", "Findings"), tag("p", words, class_="less"), aria_label="Findings")
@@ -82,6 +87,11 @@ def _findings(found: Overview) -> Markup:
         shown.append(tag("details", tag("summary", f"{len(rows) - _FIRST:,} more"),
                          tag("ul", *rows[_FIRST:], class_="findings")))
     return tag("section", tag("h2", "Findings"), *shown, aria_label="Findings")
+
+
+def _run(one: OpenRun, found: Overview, severity: str) -> Markup:
+    words = sentence(drawing.open_run(one, found.look.server.serving))
+    return _plain(severity, f"Run {outside(one.id, 60)}", f"{words}.", drawing.open_run_advice(one))
 
 
 def _finding(one: Trouble) -> Markup:
@@ -106,7 +116,9 @@ def _channels(found: Overview) -> Markup:
     return join(
         tag("section", tag("h2", "Who is told"),
             tag("p", "By name and kind of service; no address is in this page.", class_="less"),
-            table("Who is told", ["Channel", "Service", "Of what", "From", "Waits"], rows), aria_label="Who is told"),
+            table("Who is told", ["Channel", "Service", "Of what", "From", "Waits"], rows),
+            *[tag("p", f"{words}.", class_="less") for words in drawing.waits_elsewhere(found)],
+            aria_label="Who is told"),
         tag("section", tag("h2", "certbot"), *last,
             tag("p", f"Next attempt: {schedule.words(found.attempt, found.at)}."), aria_label="certbot"))
 

@@ -6,6 +6,7 @@ and a sentence about one holds no part of it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ FORM = ("write --channel NAME=@FILE, with the Apprise URL alone in FILE, or --ch
         "input; a URL is a secret, and every user of this machine can see a program's arguments")
 _READABLE_BY_OTHERS = 0o044
 _URL = "url"
+_NONE = "-"
 
 
 @dataclass
@@ -70,7 +72,8 @@ def _read(name: str, path: Path, warn: Callable[[str], object]) -> str:
     except (OSError, GuardError) as error:
         raise ValueError(f"the channel '{name}': {error}") from error
     if mode & _READABLE_BY_OTHERS:
-        warn(f"{trust.shown(path)} holds a secret and can be read by others; run: chmod 600 {trust.shown(path)}")
+        warn(f"{trust.shown(path)} holds a secret and can be read by others; run: chmod 600 "
+             f"{shlex.quote(trust.shown(path))}")
     return content
 
 
@@ -169,6 +172,9 @@ def _answer(asker: Asker, question: Question, before: str) -> str:
             given = asker.secret(question.words)
         elif question.choices:
             given = asker.choose(question.words.partition(":")[0], question.choices, before or question.default)
+        elif question.optional and before:  # Enter alone means the answer of before
+            given = asker.text(f"{question.words}; {_NONE} for none", before)
+            given = "" if given == _NONE else given
         else:
             given = asker.text(question.words, before or question.default)
         try:

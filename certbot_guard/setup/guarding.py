@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Sequence
 
-from certbot_guard import text
+from certbot_guard import text, trust
 from certbot_guard.errors import GuardError
 from certbot_guard.setup.surveying import Survey
 from certbot_guard.setup.work import CONFIG_DIR, Work
@@ -13,6 +14,7 @@ from certbot_guard.setup.work import CONFIG_DIR, Work
 if TYPE_CHECKING:
     from certbot_guard.adoption import Change
     from certbot_guard.adoption import Survey as Adoptable
+    from certbot_guard.units.installing import Plan
 
 
 # -- adoption --------------------------------------------------------------------------------------------------------
@@ -24,8 +26,9 @@ def adopt(work: Work, survey: Survey) -> None:
         work.leave_out("give certificates the guard")
         return
     if not survey.every_lineage and not work.wishes.adopt:
-        work.say(f"  There is no certificate yet. When certbot has got one: {work.ours} adopt --all")
-        work.tally.left.append(f"get a certificate, then: {work.ours} adopt --all")
+        command = _adopt_command(work, next(iter(survey.lineages), CONFIG_DIR), "--all")
+        work.say(f"  There is no certificate yet. When certbot has got one: {command}")
+        work.tally.left.append(f"get a certificate, then: {command}")
         return
     for config_dir in survey.lineages:
         try:
@@ -37,10 +40,10 @@ def adopt(work: Work, survey: Survey) -> None:
 def _adopt_in(work: Work, config_dir: Path, survey: Survey) -> None:
     retire = work.wishes.retire_hooks
     # Asked for with their hooks, so that those of a certificate that has the guard are found, too.
-    found = work.machine.adoptable(config_dir, work.wishes.adopt, retire is not False and (retire or work.asker.asks))
+    found = work.machine.adoptable(config_dir, work.wishes.adopt, retire is not False)
     work.tally.failed += found.problems
     work.say(*(f"  {one}" for one in (*found.problems, *found.remarks)))
-    others = [one.lineage for one in found.others if _gives_up_its_installer(work, one)]
+    others = [one.lineage for one in found.others if _gives_up_its_installer(work, config_dir, one)]
     hooks = [line for one in _wanted(found, others) if one.retired for line in _hooks(one)]
     if hooks and retire is None and not _retires(work, hooks):
         found = work.machine.adoptable(config_dir, work.wishes.adopt, False)
@@ -82,20 +85,29 @@ def _would_hold(work: Work, survey: Survey) -> bool:
     return False
 
 
-def _gives_up_its_installer(work: Work, change: Change) -> bool:
+def _adopt_command(work: Work, config_dir: Path, *words: str) -> str:
+    """For a person to copy. The directory is named where adopt might take another one by itself."""
+    where = [] if config_dir == CONFIG_DIR else ["--config-dir", trust.shown(config_dir)]
+    return f"{work.ours} {shlex.join(['adopt', *where, *words])}"
+
+
+def _gives_up_its_installer(work: Work, config_dir: Path, change: Change) -> bool:
     name, installer = text.line(change.lineage, 100), text.line(change.installer_before, 40)
     question = (f"  {name} names the installer {installer}. With the guard the reload after a renewal is "
                 "certbot-guard's. Take it in?")
     if not work.wishes.plan and work.asker.yes("adopt-other", question, False):
         return True
-    work.say(f"  {name} names the installer {installer} and is left as it is; to change that: {work.ours} adopt "
-             f"--cert-name {name}")
+    command = _adopt_command(work, config_dir, "--cert-name", name)
+    work.say(f"  {name} names the installer {installer} and is left as it is; to change that: {command}")
     return False
 
 
 def _retires(work: Work, hooks: Sequence[str]) -> bool:
     work.say("  These hooks only stop and start the web server, which the guard does where it is needed:", *hooks)
-    return work.asker.yes("retire", f"Take them out? ({work.ours} release puts them back)")
+    if work.asker.yes("retire", f"Take them out? ({work.ours} release puts them back)"):
+        return True
+    work.say(f"  They are left; {work.ours} setup --retire-hooks takes them out.")
+    return False
 
 
 def _hooks(one: Change) -> list[str]:
@@ -126,7 +138,13 @@ def install_units(work: Work) -> None:
         work.say(f"  Every line of them: {work.ours} units show")
     work.do("units", f"install what {plan.target} starts: the hourly watch, the boot unit" if plan.target == "systemd"
             else "install the cron.d file: the hourly watch, and what finishes at boot", "Write and start them?",
-            lambda: work.machine.install_units(plan), details=plan.lines)
+            lambda: _install(work, plan), details=plan.lines)
+
+
+def _install(work: Work, plan: Plan) -> str:
+    work.machine.install_units(plan)
+    return ("installed what systemd starts: the hourly watch, the boot unit" if plan.target == "systemd" else
+            "installed the cron.d file: the hourly watch, and what finishes at boot")
 
 
 # -- the rehearsal ---------------------------------------------------------------------------------------------------
@@ -147,7 +165,7 @@ def rehearse(work: Work, survey: Survey) -> None:
     if stopped:
         work.say(f"  The web server is stopped for some seconds for each of: {text.listed(stopped)}")
     commands = [dry_run(survey.certbot, path) for path, found in survey.lineages.items() if found]
-    if not work.asker.yes("dry-run", f"Run {' and '.join(' '.join(one) for one in commands)}?", False):
+    if not work.asker.yes("dry-run", f"Run {' and '.join(map(shlex.join, commands))}?", False):
         work.tally.skipped.append("the dry run")
         return
     for command in commands:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from certbot_guard.units.installing import Plan
     from certbot_guard.watch.files import Lineage
 
+CONFIG_DIR = Path("/etc/letsencrypt")
 _TEST_SECONDS = 30.0
 
 
@@ -70,13 +71,20 @@ class Machine:
         installers = {one.name: one.installer or ("guard" if adopts else "")
                       for several in lineages.values() for one in several if not one.error}
         context = mistakes.Context(launch.under_systemd(), installers, bool(settings.channels), found)
-        results = [mistakes.everything(context, config_dir, jobs.refused()) for config_dir in lineages]
+        refused = jobs.refused()
+        results = [mistakes.everything(context, config_dir, refused) for config_dir in lineages or (CONFIG_DIR,)]
         return list(dict.fromkeys(result for several in results for result in several))
 
     def lineages(self, config_dir: Path) -> list[Lineage]:
         from certbot_guard.watch import files
 
         return list(files.read(config_dir))
+
+    def settings_of_certbot(self, config_dir: Path) -> Path:
+        """The guard.ini that a certbot with this directory reads, as far as its cli.ini says."""
+        from certbot_guard import invocation
+
+        return invocation.read([] if config_dir == CONFIG_DIR else ["--config-dir", str(config_dir)]).guard_config
 
     def web_server(self, settings: Config) -> str:
         """Which one it is, and whether it serves."""

@@ -38,7 +38,8 @@ def _run(work: Work) -> None:
         work.say("Each step is shown before it is done, and can be skipped. Ctrl-C ends it; what is done stays done.")
     _heading(work, 1)
     telling = Telling(work)
-    work.say("  Looking at it ..." if work.asker.asks else "")
+    if work.asker.asks:
+        work.say("  Looking at it ...")
     survey = surveying.look(work.machine, telling.settings(), work.wishes.adopt != ())
     work.say(*surveying.lines(survey))
     if not noticing.notice(work, survey):
@@ -51,6 +52,7 @@ def _run(work: Work) -> None:
     telling.test(was_written)
     _heading(work, 5)
     guarding.adopt(work, survey)
+    noticing.forget_mended(work, survey, telling.settings())
     _heading(work, 6)
     guarding.install_units(work)
     _heading(work, 7)

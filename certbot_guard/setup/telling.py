@@ -25,6 +25,7 @@ class Telling:
         self._before: Optional[str] = None
         self._written: Optional[str] = None
         self._made: dict[str, Made] = {}
+        self._said = ""  # of the file, in the tally
 
     def settings(self) -> Config:
         return configuration.load(self._work.config_path)
@@ -54,7 +55,7 @@ class Telling:
             else:
                 self._made[made.name] = made
         if not known and not self._made:
-            work.tally.left.append(f"say who is to be told: {work.ours} setup, or write it in [notify] of {self._path}")
+            self._leave_to_a_person()
 
     def write(self) -> bool:
         """guard.ini has the channels that were made; all else in it stays as it is. True where it was changed."""
@@ -136,10 +137,16 @@ class Telling:
             if work.do("write", words, f"Write {self._path} without it?", self._write) \
                     and any(one.url == made.url for one in self.settings().channels):
                 work.say(f"{self._path} was changed by somebody else meanwhile: take the line of {name} out yourself.")
+            if not self.settings().channels:
+                self._leave_to_a_person()
             return False
         became = f"was not taken: {reason}" if reason else "did not arrive"
         work.tally.failed.append(f"the test message to {name} {became}")
         return False
+
+    def _leave_to_a_person(self) -> None:
+        work = self._work
+        work.tally.left.append(f"say who is to be told: {work.ours} setup, or write it in [notify] of {self._path}")
 
     # -- the file ----------------------------------------------------------------------------------------------------
 
@@ -147,8 +154,8 @@ class Telling:
     def _path(self) -> Path:
         return self._work.config_path
 
-    def _write(self) -> None:
-        """What was changed in the file since we have read it stays.
+    def _write(self) -> str:
+        """What was changed in the file since we have read it stays. Returns what was done to it, all times together.
 
         :raises GuardError: it cannot be written; it is what it was.
         """
@@ -160,8 +167,13 @@ class Telling:
         # A channel that was dropped goes by this: the text of before never had it, or had it otherwise.
         base = self._before if now == self._written else now
         text = self._wanted(base, self._made)
-        settingsfile.write(self._path, text, seen=now)
+        settingsfile.write(self._path, text, seen=now or "")
         self._before, self._written = base, text
+        self._work.tally.done = [word for word in self._work.tally.done if word != self._said]
+        self._said = (f"wrote {self._path}: {', '.join(self._made)}" if self._made else
+                      f"wrote {self._path}, without a channel" if base is None else
+                      f"wrote {self._path}, and took out again what was new in it")
+        return self._said
 
     def _wanted(self, before: Optional[str], made: Mapping[str, Made]) -> str:
         from certbot_guard import settingsfile

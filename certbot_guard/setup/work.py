@@ -17,11 +17,10 @@ from typing import Callable, Optional
 from certbot_guard.config import default_path
 from certbot_guard.errors import GuardError
 from certbot_guard.setup.asking import Asker
-from certbot_guard.setup.machine import Machine
+from certbot_guard.setup.machine import CONFIG_DIR, Machine
 from certbot_guard.setup.stopping import Stopping
 from certbot_guard.setup.tally import Tally
 
-CONFIG_DIR = Path("/etc/letsencrypt")
 YES, NO, SHOW = "yes", "no", "show"
 
 

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from certbot_guard import adoption, adoption_notes, renewaldir
+from certbot_guard.doctor import hookfiles
 from certbot_guard.cli import commands
 from certbot_guard.errors import GuardError
 from tests.support.certbot import program
@@ -624,7 +625,10 @@ def test_hooks_are_retired_together_or_it_says_why_not(home: Home, hooks: list[s
     assert path.read_bytes() == before
 
 
-def test_hooks_elsewhere_are_named_and_not_touched(home: Home) -> None:
+def test_hooks_elsewhere_are_named_and_not_touched(home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    usual = tmp_path / "usual-cli.ini"  # which counts with every --config-dir
+    usual.write_text("post-hook = systemctl start httpd\n")
+    monkeypatch.setattr(hookfiles, "cli_inis", lambda: [usual])
     path = home.write("one", b"", "post_hook = apachectl restart")
     (home.path / "cli.ini").write_text("# mine\npre-hook = systemctl stop apache2\nemail = me@example.com\n")
     script = home.path / "renewal-hooks" / "post" / "start"
@@ -635,6 +639,7 @@ def test_hooks_elsewhere_are_named_and_not_touched(home: Home) -> None:
     result = home.run("adopt", "--all", "--yes", "--retire-hooks")
     assert f"{home.path}/cli.ini, line 2: this hook stops the web server (systemctl stop apache2)" in result.output
     assert f"{script}, line 3: this hook starts the web server" in result.output
+    assert f"{usual}, line 1: this hook starts the web server (systemctl start httpd)" in result.output
     assert "post_hook (apachectl restart) is left: another hook may stop the web server" in result.output
     assert "post_hook" in renewalfile_of(path).keys
     home.run("release", "--all", "--yes")

@@ -130,7 +130,7 @@ def test_without_a_person_it_is_done_once_and_the_second_time_there_is_nothing_t
                               text=True, timeout=60, check=False)
         # This Python's certbot sees the plugin; one that this machine's own timer starts may not.
         assert done.returncode in (0, 1) and "s3cret" not in done.stdout, done.stdout
-        assert (f"write {stage.ini}" in done.stdout) == (number == 0)
+        assert (f"wrote {stage.ini}" in done.stdout) == (number == 0)
         found = {one.name: one.url for one in config.load(stage.ini).channels}
         assert found == {"hook": URL, "second": f"{URL}/2"}
 

@@ -212,3 +212,34 @@ def test_a_current_directory_that_is_gone_is_said(tmp_path: Path) -> None:
     child = program(f"os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); os.getcwd()")
     code, said = ended(child)
     assert (code, said) == (1, "certbot-guard: the current directory does not exist any more: change to another one\n")
+
+
+@pytest.mark.parametrize("name, said", [
+    ("statu", "there is no command 'statu'; did you mean 'status'"),
+    ("xyz\x1b[2J", "there is no command 'xyz [2J'; certbot-guard --help names them all"),
+])
+def test_a_command_that_there_is_not_is_said_with_the_one_that_was_meant(
+        name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending.run(commands, [name]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"Error: {said}"
+
+
+@pytest.mark.parametrize("words, heavy", [
+    ("--version", "sqlite3 cryptography rich apprise certbot"),
+    ("run --help", "sqlite3 cryptography rich apprise certbot"),
+    ("recover --help", "cryptography rich apprise certbot"),
+    ("watch --help", "sqlite3 cryptography rich apprise certbot"),
+    ("completion bash", "sqlite3 cryptography rich apprise certbot"),
+])
+def test_a_command_starts_without_what_it_has_no_use_for(words: str, heavy: str) -> None:
+    code = (f"import sys; from certbot_guard.cli import commands, ending; ending.run(commands, {words.split()}); "
+            f"sys.exit(' '.join(set({heavy.split()}) & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == "\n", done.stderr  # what sys.exit() says of an empty sentence
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_130_without_a_traceback() -> None:
+    code = ("import sys\nclass Finder:\n    def find_spec(self, name, *more):\n        if name == 'click':\n"
+            "            raise KeyboardInterrupt\nsys.meta_path.insert(0, Finder())\nimport certbot_guard.cli")
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "")

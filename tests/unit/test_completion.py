@@ -103,3 +103,9 @@ def test_the_program_prints_it_also_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-I", "-m", "certbot_guard.cli", "completion", "bash"], capture_output=True,
                           text=True, timeout=60, check=True)
     assert done.stdout == script("bash", commands)
+
+
+def test_where_a_command_is_wrong_nothing_is_offered_and_nothing_is_said() -> None:
+    made = get_completion_class("bash")
+    assert made is not None
+    assert made(commands, {}, "certbot-guard", "_X").get_completions(["statu"], "--no-such") == []

@@ -30,5 +30,14 @@ def test_the_documentation_s_example_is_what_a_message_says() -> None:
 
 def test_every_page_and_picture_that_the_documentation_names_is_there() -> None:
     for page in [*DOCS.glob("*.md"), DOCS.parent / "README.md"]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+        for target, heading in re.findall(r"\]\(([^)#:]+)(?:#([^)]*))?\)", page.read_text("utf-8")):
+            if Path(target).parent.name == "transcripts" and not (DOCS / "transcripts").exists():
+                continue  # script/transcripts has not been run yet
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+            assert not heading or heading in headings(page.parent / target), f"{page.name}: {target}#{heading}"
+
+
+def headings(page: Path) -> list[str]:
+    """As GitHub names them in links."""
+    return [re.sub(r"[^\w -]", "", found).strip().lower().replace(" ", "-")
+            for found in re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)]

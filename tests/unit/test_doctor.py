@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sqlite3
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -19,6 +20,7 @@ from click.testing import CliRunner
 from certbot_guard import config as configuration
 from certbot_guard import journal, schedule
 from certbot_guard.cli import commands
+from certbot_guard.crondaemon import Daemon
 from certbot_guard.doctor import (
     catalogue,
     mistakes,
@@ -28,10 +30,11 @@ from certbot_guard.doctor import (
     reaching,
     running,
     showing,
+    spelling,
     webroots,
 )
 from certbot_guard.doctor import host as hosts
-from certbot_guard.doctor.check import Check, ok
+from certbot_guard.doctor.check import Check, ok, problem
 from certbot_guard.doctor.host import Host
 from certbot_guard.doctor.reaching import PLAIN, STARTTLS, TLS, Target
 from certbot_guard.doctor.result import Result
@@ -64,7 +67,8 @@ def host(tmp_path: Path) -> Callable[..., Host]:
         (tmp_path / "cron.d").mkdir(exist_ok=True)
         system = tmp_path / "system"
         one.units = planning.Places(system, [system], tmp_path / "cron.d", tmp_path / "stamps")
-        given = {"installations": [OURS], "jobs": [], "started": [], "lineages": [], **parts}
+        given = {"installations": [OURS], "jobs": [], "started": [], "lineages": [],
+                 "cron_daemon": Daemon(), **parts}
         for name, value in given.items():
             setattr(one, name, value)
         return one
@@ -683,7 +687,7 @@ def test_a_problem_is_exit_code_1_and_a_warning_is_with_strict_alone(tmp_path: P
                     for kind in ("cert", "privkey", "chain", "fullchain"))
     (tmp_path / "renewal/a.conf").write_text(f"{names}[renewalparams]\nauthenticator = standalone\n")
     unguarded = run(tmp_path, "--only", "lineages-guarded", "--config-dir", str(tmp_path))
-    assert unguarded.exit_code == 0 and "certbot-guard adopt --cert-name a" in unguarded.output
+    assert unguarded.exit_code == 0 and f"--config {tmp_path}/guard.ini adopt --cert-name a" in unguarded.output
     assert run(tmp_path, "--only", "lineages-guarded", "--config-dir", str(tmp_path), "--strict").exit_code == 1
 
 
@@ -708,3 +712,22 @@ def test_doctor_changes_nothing(tmp_path: Path) -> None:
     before = {path: (path.lstat().st_mtime_ns, path.lstat().st_mode) for path in tmp_path.rglob("*")}
     run(tmp_path)
     assert {path: (path.lstat().st_mtime_ns, path.lstat().st_mode) for path in tmp_path.rglob("*")} == before
+
+
+def test_remedies_name_programs_that_a_shell_finds(tmp_path: Path) -> None:
+    certbot = tmp_path / "certbot"
+    certbot.write_text("")
+    found = [problem("boot-unit", "x", remedy="certbot-guard units install"), problem("y", "x", remedy="see: certbot "
+                                                                                      "renew -v")]
+    said = [one.remedy for one in spelling.spelled(found, Path("/etc/letsencrypt/guard.ini"), certbot, lambda _: None)]
+    assert said == [f"{Path(sys.executable).with_name('certbot-guard')} units install", f"see: {certbot} renew -v"]
+
+
+def test_crontabs_without_a_cron_are_a_warning(host: Callable[..., Host]) -> None:
+    found = only(host(jobs=[job()], cron_daemon=None), "renewal-scheduled")
+    assert found.status == "warning" and "no cron" in found.says
+
+
+def test_an_identifier_that_is_not_there_is_met_with_the_nearest(tmp_path: Path) -> None:
+    said = run(tmp_path, "--only", "plugin-visble")
+    assert said.exit_code == 2 and "did you mean plugin-visible?" in said.output

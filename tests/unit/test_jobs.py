@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
 import pytest
 
-from certbot_guard import certbotlines, jobs, serviceunits
+from certbot_guard import certbotlines, crondaemon, jobs, serviceunits
 from certbot_guard.schedule import Places
 
 STORY = "00 04 01,15 * * apachectl graceful-stop && certbot renew --force-renewal && apachectl start"
@@ -117,6 +119,9 @@ def test_scripts_of_run_parts(places: Places) -> None:
     program(places.periodic[0] / "renew.sh", "#!/bin/sh\ncertbot renew\n")  # run-parts leaves out names with a dot
     program(places.periodic[0] / "off", "#!/bin/sh\ncertbot renew\n").chmod(0o644)
     found = find(places)
+    (passed,) = jobs.refused(places)
+    assert (passed.source, passed.refused) == (f"{places.periodic[0]}/renew.sh, line 2",
+                                               f"{jobs.NOT_ITS_NAME} (renew.sh)")
     assert [(job.source, job.runs_per_month) for job in found] == [
         (f"{places.periodic[0]}/certbot, line 2", 30.0), (f"{places.periodic[1]}/le", pytest.approx(30 / 7))]
 
@@ -252,3 +257,21 @@ def test_hostile_files_are_no_trouble(places: Places, tmp_path: Path) -> None:
     began = time.monotonic()
     found = find(places, ask(timer(), service(unit)))
     assert [job.under for job in found] and time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(("said", "lost"), [
+    ("0 3 * * * root certbot renew\n0 4 * * * root true", [1]), ("0 3 * * * root certbot renew\nA=b", [1]),
+    ("0 3 * * * root certbot renew\n# the end", []), ("0 3 * * * root certbot renew", [1])])
+def test_debians_cron_ignores_a_file_without_a_newline_at_its_end(places: Places, said: str, lost: list[int]) -> None:
+    (places.cron_d / "certbot").write_text(said)
+    debian = replace(places, plain_names=True)
+    assert [job.line_number for job in jobs.refused(debian)] == lost
+    assert len(find(debian)) == 1 - len(lost)
+
+
+def test_the_running_cron_says_which_path_its_commands_have() -> None:
+    own = os.getpid()
+    for words, path in ((["/usr/sbin/cron", "-f", "-P"], "/x/bin"), (["/usr/sbin/cron", "-f"], "")):
+        found = crondaemon.find(lambda: [own], lambda _pid, said=words: said, lambda _pid: {"PATH": "/x/bin"}, ())
+        assert found == crondaemon.Daemon(path)
+    assert crondaemon.find(lambda: [own], lambda _pid: ["/usr/bin/cronolog"], lambda _pid: {}, ()) is None

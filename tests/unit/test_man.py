@@ -11,7 +11,7 @@ import pytest
 
 from certbot_guard import __version__
 from certbot_guard.cli import commands
-from script import manual
+from script import commandtree, manual
 
 WRITTEN = manual.written(commands, __version__)
 
@@ -24,7 +24,10 @@ def test_the_committed_pages_are_what_the_commands_say_now() -> None:
 
 
 def test_every_command_that_is_shown_has_its_page_and_its_options_are_in_it() -> None:
-    for name, command in commands.commands.items():
+    context = click.Context(commands)
+    for name in commands.list_commands(context):
+        command = commands.get_command(context, name)
+        assert command is not None
         page = manual.DOCS / "man" / f"certbot-guard-{name}.1"
         assert (page in WRITTEN) == (not command.hidden)
         for option in command.params if page in WRITTEN else ():
@@ -33,7 +36,7 @@ def test_every_command_that_is_shown_has_its_page_and_its_options_are_in_it() ->
 
 
 def test_every_command_that_is_shown_has_a_row_of_exit_codes() -> None:
-    without = [one.title for one in manual.read(commands).everything()
+    without = [one.title for one in commandtree.read(commands).everything()
                if one.words and not one.below and one.words != ("completion",) and not manual.exit_codes(one.words)]
     assert not without, f"add to docs/exit-codes.md: {', '.join(without)}"
 

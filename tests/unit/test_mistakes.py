@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -428,18 +429,34 @@ def test_cli_ini_and_directory_hooks(config_dir: Path, context: mistakes.Context
                                                                                                          "stop"))
         path.chmod(mode)
     around = replace(context, installers={"a": "apache", "b": ""})
-    found = mistakes.of_hooks(hookfiles.find(config_dir), around)
+    found = mistakes.of_hooks(hookfiles.find(config_dir, [config_dir / "cli.ini"]), around)
     assert [(one.id, one.where.rsplit("/", 1)[1], one.instead) for one in found] == [
         (HOOK, "cli.ini, line 1", "pre-hook = systemctl stop apache2"), (FORCE, "cli.ini, line 2",
                                                                          "# force-renewal = True"),
         ("installer-over-others", "cli.ini, line 3", "# installer = guard"),
         (HOOK, "stop.sh, line 3", "systemctl stop apache2")]
     (config_dir / "cli.ini").write_text("\n".join(one.instead for one in found[:3]))
-    assert len(mistakes.of_hooks(hookfiles.find(config_dir), around)) == 1
+    assert len(mistakes.of_hooks(hookfiles.find(config_dir, [config_dir / "cli.ini"]), around)) == 1
 
 
 def test_where_certbot_has_no_files_there_is_nothing(tmp_path: Path, context: mistakes.Context) -> None:
     assert mistakes.everything(context, tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("command", ["PATH=/usr/local/bin:/bin certbot renew -q", "sudo certbot renew -q",
+                                     ". /etc/profile; certbot renew -q"])
+def test_a_line_that_looks_elsewhere_than_cron_is_left_alone(command: str, tmp_path: Path,
+                                                             context: mistakes.Context) -> None:
+    around = replace(context, find_program=lambda name: Path("/snap/bin", name))
+    assert mistakes.of_job(job(f"0 3 * * * {command}", tmp_path), around) == []
+    assert ids(mistakes.of_job(job("0 3 * * * certbot renew -q", tmp_path), around)) == {"program-not-found"}
+
+
+def test_the_line_instead_starts_a_certbot_that_sees_the_plugin(bin_: Path, context: mistakes.Context) -> None:
+    around = replace(context, certbot=Path("/opt/certbot/bin/certbot"), blind=frozenset({os.path.realpath(bin_ /
+                                                                                         "certbot")}))
+    (instead,) = {one.instead for one in mistakes.of_job(job(STORY, bin_), around)}
+    assert instead.endswith("certbot-guard run --retry-for 6h -- /opt/certbot/bin/certbot renew --quiet")
 
 
 # -- hostile text ------------------------------------------------------------------------------------------------------

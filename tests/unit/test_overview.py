@@ -6,6 +6,8 @@ import json
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,8 +24,11 @@ from click.testing import CliRunner
 from certbot_guard import config as configuration
 from certbot_guard import statedir
 from certbot_guard.cli import commands
+from certbot_guard.cli import shown as output
 from certbot_guard.cli.progress import progress
 from certbot_guard.errors import StateError
+from certbot_guard.journal import Journal
+from certbot_guard.message import Message
 from certbot_guard.overview import books, drawing, past, shown, wording
 from certbot_guard.overview.certificates import Row
 from certbot_guard.overview.gathering import Overview, gather
@@ -32,7 +37,9 @@ from certbot_guard.overview.webserver import Looking
 from certbot_guard.pages import style, whole
 from certbot_guard.pages.markup import tag
 from certbot_guard.run import CERTBOT_LOCK
+from certbot_guard.servers import execute
 from certbot_guard.stakes import Validity
+from certbot_guard.standing_rows import Changes
 from certbot_guard.watch.looking import Eyes
 from certbot_guard.watch.ondisk import Disk, on_disk
 from certbot_guard.watch.tls import Place, Shown
@@ -99,6 +106,8 @@ def test_an_expired_certificate_is_wrong_and_says_so_in_words(host: MadeUp) -> N
     assert wording.left(of(found, "old-campaign.example.com"), found.at) == "EXPIRED 2 d ago"
     assert any(line.startswith("critical: old-campaign.example.com: The certificate has expired")
                for line in found.wrong)
+    advice = next(one.advice for one in found.troubles if one.name == "old-campaign.example.com")
+    assert "--force-renewal" in advice  # its autorenew is off: a plain 'certbot renew' would say that it is not due
 
 
 def test_a_file_that_cannot_be_read_is_not_known_and_wrong(made: MadeUp) -> None:
@@ -115,6 +124,16 @@ def test_a_dry_run_is_no_attempt(made: MadeUp) -> None:
     made.run(2, renewed=["one.example.com"])
     made.run(1, failed=["one.example.com"], dry_run=True)
     assert of(look(made), "one.example.com").tried.outcome == "renewed"  # type: ignore[union-attr]
+
+
+def test_a_dry_run_that_went_well_has_tried_its_lineages_out_and_one_that_is_not_over_has_not() -> None:
+    facts = {"id": "x", "started": "2026-11-01T04:00:00+00:00", "verb": "renew", "dry_run": True}
+    events = [{"n": 0, "kind": "lineage", "lineage": "a", "at": "2026-11-01T04:00:00+00:00", "mono": 1.0}]
+    over = [{"n": 1, "kind": "exit", "at": "2026-11-01T04:00:05+00:00", "mono": 6.0}]
+    now = datetime(2026, 11, 2, tzinfo=timezone.utc)
+    assert row(facts, events + over, now).results == {"a": "tried out"}
+    assert row(facts, events, now).results == {"a": "not finished"}
+    assert row({**facts, "dry_run": False}, events + over, now).results == {"a": "not finished"}
 
 
 def test_what_came_of_each_lineage_is_what_was_said_of_it_last() -> None:
@@ -198,6 +217,36 @@ def test_a_run_whose_certbot_is_gone_is_wrong_and_one_at_work_is_not(made: MadeU
     assert "is stopped for a challenge of one.example.com now." in drawing.server(working)
 
 
+def test_a_run_that_nobody_settled_is_the_last_attempt_and_its_outage_is_on_the_page(made: MadeUp) -> None:
+    made.lineage("one.example.com")
+    made.run(30, renewed=["one.example.com"])
+    made.left_run("one.example.com")
+    found = look(made)
+    assert of(found, "one.example.com").tried.outcome == "not finished"  # type: ignore[union-attr]
+    page = whole.render(found)
+    assert ", and not started since" in page and 'class="state critical"' in page
+    said = dict(drawing.below(found))["open runs"]
+    assert said[0].endswith("; the web server is stopped for one.example.com.")
+    assert said[1].startswith("  What to do: certbot-guard recover starts the web server again")
+    assert "certbot-guard recover starts the web server again" in page
+    serves = look(made, find=lambda *_: _Server(True))
+    assert dict(drawing.below(serves))["open runs"][0].endswith("it stopped the web server for one.example.com, which "
+                                                                "serves again.")
+    assert 'class="state warning"' in whole.render(serves)
+
+
+def test_messages_that_wait_for_another_guard_ini_are_said_and_not_wrong_here(made: MadeUp) -> None:
+    made.lineage("one.example.com")
+    with closing(Journal.open(made.state, "/etc/other/guard.ini")) as book:
+        book.publish([(Message("m1", "r1", "failure", "warning", "title", "body", ()), ["mail", "team"])], "r1", 0,
+                     Changes(), made.now)
+    found = look(made)
+    assert dict(drawing.below(found))["outbox"] == [
+        "Nothing waits.", "1 message waits for the channels of another guard.ini: certbot-guard outbox"]
+    assert found.wrong == [] and found.as_json()["outbox_elsewhere"] == 1
+    assert "1 message waits for the channels of another guard.ini" in whole.render(found)
+
+
 def test_asking_whether_a_run_lives_makes_no_lock_file(made: MadeUp) -> None:
     run = made.left_run("one.example.com")
     (run.directory / CERTBOT_LOCK).unlink()
@@ -276,6 +325,18 @@ def test_a_transaction_that_a_power_cut_left_is_said_and_not_rolled_back(made: M
     assert everything_below(copy) == before
 
 
+def test_a_database_that_another_writes_in_is_not_said_to_be_cut_off(made: MadeUp,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    made.run(1)
+    monkeypatch.setattr(books, "_BUSY_SECONDS", 0.05)
+    with closing(sqlite3.connect(made.state / "journal.db", isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        database.execute("INSERT INTO noted VALUES ('s', 'a', 'b')")
+        assert (made.state / "journal.db-journal").exists()
+        with pytest.raises(StateError, match="is locked; something else writes in it just now: try again in a moment"):
+            books.open_book(made.state)
+
+
 def test_a_database_that_is_no_plain_file_keeps_nobody_waiting(made: MadeUp) -> None:
     made.state.mkdir(exist_ok=True)
     os.mkfifo(made.state / "journal.db")
@@ -330,6 +391,28 @@ def test_a_server_that_takes_too_long_is_not_known_and_holds_nobody_up(made: Mad
     assert found.server.serving is None and not found.complete and "no time left" in found.words
 
 
+def test_what_a_look_runs_ends_with_its_time_and_it_starts_nothing_more(made: MadeUp) -> None:
+    made.config_dir.joinpath("slow").write_text("#!/bin/sh\nsleep 60 & echo $! > \"$0.pid\"\nwait\n")
+    made.config_dir.joinpath("slow").chmod(0o755)
+    ran: list[Any] = []
+
+    def find(*_: Any) -> None:
+        ran.append(execute.run([str(made.config_dir / "slow")], {}, 60))
+        execute.run(["touch", str(made.config_dir / "more")], {}, 60)
+
+    looking = Looking(configuration.load(made.settings), [made.config_dir], made.now, 60, True, find=find)
+    pid_file = made.config_dir / "slow.pid"
+    deadline = time.monotonic() + 20
+    while not (pid_file.exists() and pid_file.read_text().endswith("\n")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    looking._ends = time.monotonic()
+    assert looking.result().server.serving is None
+    looking._thread.join(20)
+    assert ran and ran[0].code is not None and not (made.config_dir / "more").exists()
+    pid = pid_file.read_text().strip()
+    assert not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text()
+
+
 class _Server:
     name, identity = "apache2.service", "x"
 
@@ -367,6 +450,39 @@ def test_nothing_is_wider_than_the_terminal(host: MadeUp, width: int) -> None:
     assert max(len(line) for line in said.split("\n")) <= width
     assert "\x1b" not in said
     assert all(word in "".join(said.split()) for word in ("shop.example.com", "failed", "lost", "EXPIRED"))
+
+
+@pytest.mark.parametrize("width", [120, 124, 132, 200])
+def test_no_word_is_cut_off_for_want_of_room(made: MadeUp, width: int) -> None:
+    made.lineage("n" * 100)
+    made.lineage("shop.example.com", days_left=-2)
+    made.run(1, renewed=["shop.example.com"])
+    (made.config_dir / "renewal" / "bad.example.com.conf").write_text("nonsense [[[")
+    made.stands(f"{made.config_dir}/renewal/shop.example.com.conf", "shop.example.com", "The CA is busy.", "critical",
+                lineage="shop.example.com", told=["mail", "team", "pager"])
+    found = look(made)
+    told = wording.told(of(found, "shop.example.com")).split()
+    assert len(told) == 5 and set(told) <= set(drawing.table(found, width, False).split())
+
+
+def test_a_long_name_in_plain_text_moves_its_own_row_only(made: MadeUp) -> None:
+    made.lineage("n" * 200)
+    made.lineage("short.example.com")
+    head, *rows = drawing.plain(look(made)).split("\n")
+    assert head.index("expires") == 62 and sorted(row.index("█") for row in rows) == [62, 202]
+
+
+@pytest.mark.parametrize("environment, plain", [
+    ({"TERM": "xterm"}, False), ({"TERM": "xterm", "NO_COLOR": ""}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, True),
+    ({"TERM": "dumb"}, True), ({"TERM": ""}, True), ({}, True)])
+def test_colour_is_for_a_terminal_that_has_it(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str],
+                                              plain: bool) -> None:
+    for name in ("TERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(output, "is_terminal", lambda stream: True)
+    assert output.page().colour is not plain
 
 
 def test_colour_is_only_added(host: MadeUp) -> None:
@@ -549,6 +665,28 @@ def test_the_page_is_written_whole_and_for_its_owner_alone(host: MadeUp, tmp_pat
     assert (done.exit_code, done.output) == (0, "")
     assert target.read_text("utf-8").startswith("<!DOCTYPE html>") and target.stat().st_mode & 0o777 == 0o600
     assert os.listdir(tmp_path) == ["page.html"]
+
+
+def test_a_run_that_is_dated_later_than_now_is_not_left_out_without_a_word(made: MadeUp) -> None:
+    made.run(-30, renewed=["one.example.com"], outage=2.0)
+    assert "1 more is dated later than today and not shown here: was the clock set back?" in whole.render(look(made))
+
+
+def test_a_certificate_of_ten_years_leaves_the_others_their_room(made: MadeUp) -> None:
+    made.lineage("usual.example.com", days_left=89)
+    assert "fills the line" not in whole.render(look(made))
+    made.lineage("private.example.com", days_left=3640, days=3650)
+    page = whole.render(look(made))
+    assert ">90 d</text>" in page and ">180 d</text>" not in page and "A bar that fills the line ends later." in page
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_page_that_does_not_fit_where_it_is_sent_is_said_to_be_output(host: MadeUp) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([sys.executable, "-m", "certbot_guard.cli", "--config", str(host.settings), "report",
+                               "--no-served", "--html", "-"], stdout=full, stderr=subprocess.PIPE, text=True,
+                              check=False)
+    assert done.returncode == 1 and done.stderr.startswith("certbot-guard: the output cannot be written: ")
 
 
 def test_the_page_goes_to_standard_output(host: MadeUp) -> None:

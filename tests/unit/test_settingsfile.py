@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from certbot_guard import config, keptfile, options, settingsfile
+from certbot_guard import config, keptfile, newfile, options, settingsfile
 from certbot_guard.errors import GuardError
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes owners")
@@ -311,7 +311,7 @@ CALLS = ("open", "write", "fsync", "fchmod", "link", "rename", "unlink", "close"
 
 
 class Watched:
-    """The module ``os`` for :mod:`keptfile`, with something done before the nth call that could change a file."""
+    """The module ``os`` for what writes, with something done before the nth call that could change a file."""
 
     def __init__(self, number: int, act: Callable[[str], None]) -> None:
         self.count, self._number, self._act = 0, number, act
@@ -329,10 +329,15 @@ class Watched:
         return call
 
 
+def _watch(patch: pytest.MonkeyPatch, watched: Watched) -> None:
+    for module in (keptfile, newfile):
+        patch.setattr(module, "os", watched)
+
+
 def _number_of_calls(ini: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     watched = Watched(0, lambda name: None)
     with monkeypatch.context() as patch:
-        patch.setattr(keptfile, "os", watched)
+        _watch(patch, watched)
         settingsfile.write(ini, "# new\n" * 2000)
     return watched.count
 
@@ -362,7 +367,7 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new_whole(there: bool, ini: 
         begin()
         child = os.fork()
         if child == 0:
-            monkeypatch.setattr(keptfile, "os", Watched(number, lambda name: os.kill(os.getpid(), signal.SIGKILL)))
+            _watch(monkeypatch, Watched(number, lambda name: os.kill(os.getpid(), signal.SIGKILL)))
             settingsfile.write(ini, "# new\n" * 2000)
             os._exit(0)
         assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), number
@@ -390,7 +395,7 @@ def test_a_call_that_fails_leaves_the_old_or_the_new_and_nothing_torn(code: int,
     for number in range(1, calls + 1):
         _begin(ini)
         with monkeypatch.context() as patch:
-            patch.setattr(keptfile, "os", Watched(number, fail))
+            _watch(patch, Watched(number, fail))
             try:
                 settingsfile.write(ini, "# new\n" * 2000)
             except GuardError as error:

@@ -13,7 +13,7 @@ from typing import Any, Callable
 import pytest
 from click.testing import CliRunner
 
-from certbot_guard import config
+from certbot_guard import config, settingsfile
 from certbot_guard.cli import commands
 from certbot_guard.doctor.result import Result
 from certbot_guard.errors import GuardError
@@ -55,7 +55,7 @@ def test_a_person_who_answers_everything_has_a_guarded_machine(stage: Stage) -> 
     assert (stage.host.directory / "cron.d" / "certbot-guard").exists()
     assert stage.host.ran == [["/opt/certbot/bin/certbot", "renew", "--dry-run", "--no-random-sleep-on-renew",
                                "--config-dir", str(stage.home)]]
-    for words in ("write " + str(stage.ini), "test message to email arrived", "gave the guard to www.example.com",
+    for words in ("wrote " + str(stage.ini), "test message to email arrived", "gave the guard to www.example.com",
                   "the dry run went well", "doctor", "status"):
         assert words in seen.partition("Summary")[2]
     assert "stopped for some seconds for each of: www.example.com" in seen
@@ -116,7 +116,7 @@ def test_stopped_at_any_question_it_leaves_everything_whole_and_goes_on_the_next
         seen = stage.run(Person([*answers[:number], stop]))
         assert stage.code == code and PASSWORD not in seen
         said = seen.rpartition("Stopped. ")[2]
-        for words, is_done in ((f"write {stage.ini}", stage.ini.exists()),
+        for words, is_done in ((f"wrote {stage.ini}", stage.ini.exists()),
                                ("guard to www", before != renewal.read_text()),
                                ("cron.d", (stage.host.directory / "cron.d" / "certbot-guard").exists())):
             assert (words in said) == is_done, (number, said)
@@ -143,7 +143,7 @@ def test_a_signal_in_the_middle_of_a_write_counts_after_its_end(stage: Stage, nu
 def test_a_signal_while_a_message_is_on_its_way_counts_at_once(stage: Stage) -> None:
     stage.host.meanwhile = lambda what: what == "test" and os.kill(os.getpid(), signal.SIGTERM)
     seen = stage.run(Nobody(), channels={"hook": HOSTILE})
-    assert stage.code == 143 and stage.host.sent == [] and f"Done so far: write {stage.ini}" in seen
+    assert stage.code == 143 and stage.host.sent == [] and f"Done so far: wrote {stage.ini}" in seen
 
 
 def test_a_write_that_fails_is_one_sentence_loses_no_answer_and_may_be_tried_again(
@@ -228,6 +228,46 @@ def test_a_message_that_does_not_arrive_may_have_its_answers_changed(stage: Stag
     seen = stage.run(Person([*MAIL, ENTER, True, True, "change", *changed, True, True, "no"]))
     assert stage.code == 0 and stage.host.sent == ["email", "email"]
     assert "refused the login" in seen and ":right@127.0.0.1:2525" in urls(stage)["email"]
+    assert seen.partition("Summary")[2].count(str(stage.ini) + ":") == 1 and f"wrote {stage.ini}: email\n" in seen
+
+
+def test_an_answer_that_need_not_be_given_can_be_taken_back(stage: Stage) -> None:
+    stage.host.reasons = ["the mail server wants no login"]
+    changed: list[Answer] = [ENTER, ENTER, ENTER, "-", "guard@example.com", ENTER]  # no user: no password is asked for
+    seen = stage.run(Person([*MAIL, ENTER, True, True, "change", *changed, True, True, "no"]))
+    assert stage.asker.answers == [] and "; - for none" in seen
+    assert "guard%40example.com@127" not in urls(stage)["email"] and "://127.0.0.1:2525" in urls(stage)["email"]
+
+
+def test_two_setups_at_once_do_not_overwrite_each_other(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, other = settingsfile.write, "[notify]\nother = json://127.0.0.1:9/other\n"
+
+    def write(path: Path, text: str, seen: Any = None) -> Any:
+        real(path, other)
+        return real(path, text, seen)
+
+    monkeypatch.setattr(settingsfile, "write", write)
+    seen = stage.run(Nobody(), channels={"hook": HOSTILE})
+    assert stage.code == 1 and stage.ini.read_text() == other and "changed meanwhile by somebody else" in seen
+
+
+def test_a_url_in_a_comment_of_an_old_guard_ini_is_not_shown(stage: Stage) -> None:
+    stage.ini.write_text("[notify]\n# old = jsons://u:secret1@h.example/x\n;json://secret2@h.example\n")
+    stage.ini.chmod(0o600)
+    for wishes in ({"plan": True}, {}):
+        assert "secret" not in stage.run(Nobody(), channels={"hook": HOSTILE}, **wishes)
+    assert "secret1" in stage.ini.read_text()
+
+
+def test_a_guard_ini_that_certbot_does_not_read_is_said_with_the_line_that_makes_it(stage: Stage) -> None:
+    seen = stage.run(Nobody())
+    assert "guard-config" not in seen
+    stage.ini.write_text(f"[certbot]\nconfig_dir = {stage.home}\n")
+    stage.ini.chmod(0o600)
+    (stage.home / "other place").mkdir()
+    stage.ini = stage.ini.rename(stage.home / "other place" / "guard.ini")
+    seen = stage.run(Nobody())
+    assert f"\n    guard-config = {stage.ini}\n" in seen and "cli.ini" in seen.partition("Left for you to do")[2]
 
 
 def test_a_message_that_was_taken_and_did_not_arrive_is_a_question_of_its_own(stage: Stage) -> None:
@@ -245,6 +285,12 @@ def test_a_channel_that_is_dropped_leaves_the_file_as_it_was(stage: Stage) -> No
     assert stage.ini.read_text() == text and stage.code == 0
 
 
+def test_where_the_only_channel_is_dropped_it_is_said_that_nobody_is_told(stage: Stage) -> None:
+    stage.host.reasons = ["no route"]
+    seen = stage.run(Person(["url", "hook", HOSTILE, ENTER, True, True, "drop", True, "no"]))
+    assert urls(stage) == {} and f"wrote {stage.ini}, without a channel" in seen and "say who is to be told" in seen
+
+
 @pytest.mark.parametrize("given, wanted", [
     (b"json://127.0.0.1:9/a%20b#c\n", "json://127.0.0.1:9/a%20b#c"), (b"\xef\xbb\xbf json://h.example/x \r\n\r\n", "json://h.example/x")])
 def test_a_url_in_a_file_or_on_standard_input_is_taken_as_it_is(tmp_path: Path, given: bytes, wanted: str) -> None:
@@ -256,11 +302,11 @@ def test_a_url_in_a_file_or_on_standard_input_is_taken_as_it_is(tmp_path: Path, 
 
 
 def test_a_file_that_others_can_read_is_warned_of_and_one_that_they_can_write_is_refused(tmp_path: Path) -> None:
-    path, warned = tmp_path / "url", []  # type: ignore[var-annotated]
+    path, warned = tmp_path / "a url", []  # type: ignore[var-annotated]
     path.write_text(HOSTILE)
     path.chmod(0o644)
     assert channels.from_options([f"a=@{path}"], str, warned.append) == {"a": HOSTILE}
-    assert warned == [f"{path} holds a secret and can be read by others; run: chmod 600 {path}"]
+    assert warned == [f"{path} holds a secret and can be read by others; run: chmod 600 '{path}'"]
     path.chmod(0o666)
     with pytest.raises(ValueError, match="can be written by others"):
         channels.from_options([f"a=@{path}"], str, warned.append)
@@ -311,6 +357,17 @@ def test_a_line_with_a_mistake_is_named_with_the_one_to_put_instead_and_left_alo
     assert stage.code == 0
 
 
+def test_what_a_later_step_has_mended_is_not_left_to_do(stage: Stage) -> None:
+    stage.certificate()
+    cron = Result("cron-too-rarely", "problem", "once a month", "/etc/crontab, line 3", "0 4 1 * * root certbot renew")
+    hook = Result("hook-stop", "problem", "the web server may stay down", "/etc/le/renewal/a.conf, line 9", "pre_hook = x")
+    other = replace(hook, where="/etc/le/renewal/b.conf, line 9")
+    stage.host.wrong = [cron, hook, other]
+    stage.host.meanwhile = lambda what: stage.host.wrong.remove(hook) if what == "adopt" else None
+    seen = stage.run(Nobody()).rpartition("Left for you to do")[2]
+    assert "mend /etc/crontab, line 3" in seen and "b.conf" in seen and "a.conf" not in seen
+
+
 def test_where_nothing_starts_certbot_the_line_to_add_is_said(stage: Stage) -> None:
     assert " 4,16 * * * " in stage.run(Nobody())
     stage.host.found = [SimpleNamespace(source="certbot.service", timer="certbot.timer", active=True)]
@@ -332,8 +389,9 @@ def test_a_certbot_that_does_not_see_the_plugin_is_given_no_guard_that_it_would_
 def test_hooks_that_only_stop_and_start_are_taken_out_where_that_is_wanted(stage: Stage) -> None:
     hooks = "pre_hook = systemctl stop apache2\npost_hook = systemctl start apache2\n"
     renewal = stage.certificate(more=hooks)
-    stage.run(Nobody())
+    seen = stage.run(Nobody())
     assert "pre_hook" in renewal.read_text() and "installer = guard" in renewal.read_text()
+    assert "post_hook = systemctl start apache2\n" in seen and "setup --retire-hooks takes them out" in seen
     stage.run(Person([ENTER, False, False]))
     assert "pre_hook" in renewal.read_text()
     another = stage.certificate("c.example.com", hooks)
@@ -349,7 +407,8 @@ def test_hooks_that_only_stop_and_start_are_taken_out_where_that_is_wanted(stage
 def test_another_installer_is_given_up_only_by_name_or_when_asked(stage: Stage) -> None:
     renewal = stage.certificate(more="installer = apache\n")
     seen = stage.run(Nobody())
-    assert "installer = apache" in renewal.read_text() and "adopt --cert-name www.example.com" in seen
+    assert "installer = apache" in renewal.read_text() and (
+        f"adopt --config-dir {stage.home} --cert-name www.example.com" in seen)
     assert stage.code == 0
     stage.run(Person([ENTER, ENTER, False]))
     assert "installer = apache" in renewal.read_text()

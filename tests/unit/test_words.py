@@ -75,6 +75,21 @@ def test_what_a_setting_is_told_is_found_in_the_modules_of_settings(tmp_path: Pa
     assert collected(tmp_path, problem, "config.py")[:1] == ["unknown {name}"]
 
 
+@pytest.mark.parametrize("name, source, found", [
+    ("adoption.py", 'remarks.append(f"{name} stays as it is")', "{name} stays as it is"),
+    ("adoption.py", 'return Change(name, remarks=(f"{name} is removed",))', "{name} is removed"),
+    ("adoption_changes.py", 'yield f"there is no {name}"', "there is no {name}"),
+    ("adoption_hooks.py", 'return (), [f"{key} is left: {why}" for key in keys]', "{key} is left: {why}"),
+    ("setup/channels.py", 'raise ValueError("only one can be read")', "only one can be read"),
+    ("setup/telling.py", 'work.tally.failed.append(f"to {name}: it failed")', "to {name}: it failed"),
+    ("overview/webserver.py", 'self._say("not looked at")', "not looked at"),
+    ("overview/webserver.py", 'found = Look(words="not in time")', "not in time"),
+])
+def test_what_adopt_setup_and_status_left_undone_is_found(tmp_path: Path, name: str, source: str, found: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    assert collected(tmp_path, f"def f():\n    {source}", name) == [found]
+
+
 def test_a_new_sentence_is_answered_with_the_lines_to_add() -> None:
     said = [words.Said("a new thing is broken", "module", "f", 7, "exit 1")]
     old = [words.Entry("G-041", "an old thing", "Part", "m", "d")]
