@@ -65,17 +65,17 @@ def next_attempt(now: datetime, places: Optional[Places] = None, ask: Optional[t
     return min(known, key=lambda attempt: attempt.when) if known else (found[0] if found else None)  # type: ignore[arg-type,return-value]
 
 
-def words(attempt: Optional[Attempt], now: datetime) -> str:
-    """``2026-11-24 16:17 UTC, in 12 hours (certbot.timer)``: harmless, one line."""
+def words(attempt: Optional[Attempt], now: datetime, source: bool = True) -> str:
+    """``2026-11-24 16:17 UTC, in 12 hours (certbot.timer)``: harmless, one line. ``source``: say what starts it."""
     if attempt is None:
         return NOT_FOUND
-    source = text.line(attempt.source, 160)
+    end = f" ({text.line(attempt.source, 160)})" if source else ""
     if attempt.when is None:
-        return f"at a time that is not known ({source})"
+        return f"at a time that is not known{end}"
     shown = f"{attempt.when.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
     if attempt.spread_seconds and attempt.spread_seconds >= 60:
-        return f"at {shown} or up to {_length(attempt.spread_seconds)} later ({source})"
-    return f"{shown}, in {_length((attempt.when - now).total_seconds())} ({source})"
+        return f"at {shown} or up to {_length(attempt.spread_seconds)} later{end}"
+    return f"{shown}, in {_length((attempt.when - now).total_seconds())}{end}"
 
 
 def local_zone() -> tzinfo:

@@ -29,7 +29,7 @@ NAME = "www.example.com"
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["inside"]:
         return inside(arguments[1], Path(arguments[2]))
-    for program in ("tmux", "pebble", "apache2ctl"):
+    for program in ("tmux", "cron", "pebble", "apache2ctl"):
         if shutil.which(program) is None:
             print(f"transcripts: install {program} first", file=sys.stderr)
             return 1
@@ -62,7 +62,7 @@ def packages(work: Path) -> Path:
 def in_a_box(work: Path) -> list[str]:
     box = SUPPORT / "systemd-box"
     (work / "box").mkdir()
-    subprocess.run([str(box), "start", str(work / "box"), "apache2.service"], check=True, timeout=120)
+    subprocess.run([str(box), "start", str(work / "box"), "apache2.service", "cron.service"], check=True, timeout=120)
     return [str(box), "run", str(work / "box")]
 
 
@@ -94,6 +94,7 @@ def inside(stage: str, wheels: Path) -> int:
     Path("/etc/letsencrypt").mkdir(exist_ok=True)
     Path("/etc/letsencrypt/cli.ini").write_text(f"server = {ca.directory_url}\n")
     if stage == "python":
+        subprocess.run(["cron"], check=True, timeout=30)
         subprocess.run(["apache2ctl", "start"], check=True, timeout=30, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     screen = Screen(place, {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
@@ -123,7 +124,7 @@ def script(stage: str) -> list[tuple[str, str, Optional[list[tuple[str, str]]]]]
     install = "python3 -m venv /opt/certbot && /opt/certbot/bin/pip install --quiet certbot"
     obtain = (f"/opt/certbot/bin/certbot certonly --quiet --standalone -d {NAME} --agree-tos "
               "--register-unsafely-without-email --pre-hook 'apachectl graceful-stop' --post-hook 'apachectl start'")
-    line = "0 4 1 * * root apachectl graceful-stop && /opt/certbot/bin/certbot renew --force-renewal && apachectl start"
+    line = "0 4 1 * * apachectl graceful-stop && /opt/certbot/bin/certbot renew --force-renewal && apachectl start"
     setup: list[tuple[str, str]] = [
         (r"nothing for no more:", "email"), (r"Its name in guard.ini \[email\]:", ""),
         (r"SMTP server.*:", "127.0.0.1"), (r"Security.*:", "plain"), (r"Port.*:", ""),
@@ -136,17 +137,21 @@ def script(stage: str) -> list[tuple[str, str, Optional[list[tuple[str, str]]]]]
         (r"Write this into the renewal configurations\?.*:", ""), (r"Write and start them\?.*:", ""),
         (r"renew --dry-run.*\?.*:", "y"),
     ]
-    mended = ("0 4,16 * * * root /opt/certbot/bin/certbot-guard run --retry-for 6h -- /opt/certbot/bin/certbot renew "
+    mended = ("0 4,16 * * * /opt/certbot/bin/certbot-guard run --retry-for 6h -- /opt/certbot/bin/certbot renew "
               "--quiet")
     guard = "/opt/certbot/bin/certbot-guard"
     return [("A certificate, as one has it without certbot-guard", install, None),
             ("", obtain, None),
-            ("The cron line of the story", f"echo '{line}' > /etc/cron.d/renew", None),
+            ("The line of the story, in root's crontab", f"echo '{line}' | crontab -", None),
             ("certbot-guard, beside certbot", "/opt/certbot/bin/pip install --quiet certbot-guard", None),
             ("Setting it up; the first password is a wrong one", f"{guard} setup", setup),
-            ("The line that setup said to put instead", f"echo '{mended}' > /etc/cron.d/renew", None),
+            ("The line that setup said to put instead", f"echo '{mended}' | crontab -", None),
             ("Is anything still wrong?", f"{guard} doctor", None),
             ("A guarded renewal", "/opt/certbot/bin/certbot renew --force-renewal --no-random-sleep-on-renew", None),
+            ("What doctor proposed: a challenge that needs no stop",
+             f"/opt/certbot/bin/certbot reconfigure --cert-name {NAME} --webroot -w /var/www/html", None),
+            ("", "/opt/certbot/bin/certbot renew --force-renewal --no-random-sleep-on-renew --quiet", None),
+            ("", f"{guard} doctor | tail -1", None),
             ("How it stands", f"{guard} status", None),
             ("", f"{guard} history", None)]
 

@@ -29,7 +29,7 @@ def _active(host: Host) -> Iterator[Result]:
         return
     if active:
         coming = schedule.next_attempt(host.now(), host.cron, host.ask, host.under_systemd)
-        when = f"; next {schedule.words(coming, host.now())}" if coming is not None else ""
+        when = f"; next {schedule.words(coming, host.now(), source=len(active) > 1)}" if coming is not None else ""
         yield ok("renewal-scheduled", text.listed(dict.fromkeys(job.source for job in active), 4, 200) + when)
         return
     off = timers.switched_off(host.ask) if host.under_systemd else []

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Optional
 
@@ -22,12 +23,13 @@ from certbot_guard.watch.files import Lineage
 _SECONDS = 60.0
 _LIMIT_BYTES = 16 * 1024 * 1024
 _FILE_LIMIT_BYTES = 1024 * 1024
-_PLAIN = frozenset(("servername", "serveralias", "serveradmin", "documentroot", "errorlog", "customlog", "loglevel",
+_LOGS = frozenset(("errorlog", "customlog", "transferlog"))  # Debian's: ${APACHE_LOG_DIR}/error.log
+_PLAIN = frozenset(("servername", "serveralias", "serveradmin", "documentroot", "loglevel",
                     "sslengine", "sslcertificatefile", "sslcertificatekeyfile", "sslcertificatechainfile",
                     "directoryindex", "sslsessiontickets",
                     "options", "allowoverride", "require", "sslprotocol", "sslciphersuite", "sslhonorcipherorder",
                     "protocols", "header", "addtype", "addcharset", "adddefaultcharset", "expiresactive",
-                    "sslusestapling", "serversignature", "transferlog", "usecanonicalname", "rewriteengine", "order",
+                    "sslusestapling", "serversignature", "usecanonicalname", "rewriteengine", "order",
                     "allow", "deny"))
 _SECTION = re.compile(r"<(/?)(\w+)\s*([^>]*)>")
 # What certbot's own apache installer writes, and what people do
@@ -45,12 +47,16 @@ class Webroots:
 
     def __init__(self, hosts: Iterable[Any]) -> None:
         self._named: dict[tuple[int, str], Any] = {}
+        self._first: dict[int, Any] = {}
+        self._patterns: list[str] = []
         self._by_address: set[int] = set()
         for one in hosts:
             if one.address not in ("*", "_default_"):
                 self._by_address.add(one.port)
+            self._first.setdefault(one.port, one)
             for name in one.names:
                 self._named.setdefault((one.port, name.lower()), one)
+            self._patterns += [name.lower() for name in one.names if "*" in name or "?" in name]
         self._files: dict[str, list[str]] = {}
 
     @classmethod
@@ -77,6 +83,9 @@ class Webroots:
             return None  # which of them answers depends on the address that the name leads to
         # Of two of one name Apache takes the first; one for every port comes behind those of this port.
         named = self._named.get((port, name.lower())) or self._named.get((0, name.lower()))
+        if named is None and not any(fnmatchcase(name.lower(), pattern) for pattern in self._patterns):
+            # A name that no virtual host has is answered by the first one of the port: Debian's own site, as a rule.
+            named = self._first.get(port) or self._first.get(0)
         if named is None:
             return None
         root, to_https = self._read(named.where)
@@ -112,6 +121,8 @@ class Webroots:
             if redirect or _REWRITE.fullmatch(words):
                 to_https = redirect[1].lower() if redirect else _SAME
             elif _CONDITION.fullmatch(words):
+                continue
+            elif directive in _LOGS:
                 continue
             elif directive not in _PLAIN or "${" in words or (directive in ("require", "deny") and not _lets_in(words)):
                 return None, None

@@ -88,7 +88,8 @@ def row(facts: dict[str, Any], events: list[dict[str, Any]], now: datetime, told
     except Exception:
         ok = None
     results = _results(events)
-    if facts.get("dry_run") and ok:  # certbot runs no deploy hook then, so nothing marks the end of an attempt
+    # certbot runs no deploy hook then, so nothing marks the end of an attempt
+    if ok and (facts.get("dry_run") or facts.get("verb") == "reconfigure"):
         results = {name: TRIED_OUT if outcome == UNFINISHED else outcome for name, outcome in results.items()}
     return RunRow(str(facts.get("id")), str(facts.get("config_dir") or ""), parsed(facts.get("started")),
                   command_of(facts), bool(facts.get("dry_run")), ok, results, troubles,

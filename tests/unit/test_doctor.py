@@ -331,6 +331,22 @@ def test_a_host_that_leads_to_another_name_has_no_root_of_its_own(tmp_path: Path
     assert root_of(tmp_path, redirect, f"DocumentRoot {tmp_path / 'www'}") == {}
 
 
+def test_a_name_that_no_host_has_is_answered_by_the_first_one_of_the_port(tmp_path: Path) -> None:
+    (tmp_path / "www").mkdir()
+    logs = "ErrorLog ${APACHE_LOG_DIR}/error.log\nCustomLog ${APACHE_LOG_DIR}/access.log combined"
+    debians = f"DocumentRoot {tmp_path / 'www'}\n{logs}"
+    (tmp_path / "a.conf").write_text(f"<VirtualHost *:80>\n{debians}\n</VirtualHost>\n")
+    first = VirtualHost(f"{tmp_path}/a.conf:1", "www.localhost")
+
+    def of(*others: Any) -> dict[str, str]:
+        return dict(webroots.Webroots([first, *others]).of_lineage(lineage(), 80))
+
+    assert of() == {"one.guard.test": str(tmp_path / "www")}
+    assert of(VirtualHost("/nonexistent:1", "two.guard.test"), VirtualHost("/nonexistent:1", "b", port=443)) == of()
+    assert of(VirtualHost("/nonexistent:1", "two.guard.test", "*.guard.test")) == {}
+    assert dict(webroots.Webroots([VirtualHost("/nonexistent:1", "x"), first]).of_lineage(lineage(), 80)) == {}
+
+
 def test_hosts_by_address_and_wildcards_are_a_doubt_too(tmp_path: Path) -> None:
     (tmp_path / "www").mkdir()
     body = f"DocumentRoot {tmp_path / 'www'}"
@@ -358,6 +374,7 @@ def test_a_standalone_lineage_that_could_do_without_is_a_warning_with_the_comman
     found = only(host(server=Server(), lineages=[lineage()]), "standalone-avoidable")
     assert found.status == "warning"
     assert found.instead.startswith("/opt/certbot/bin/certbot reconfigure --cert-name one.guard.test --webroot -w ")
+    hosts = webroots.Webroots([])
     assert only(host(server=Server(), lineages=[lineage("x.guard.test")]), "standalone-avoidable").status == "ok"
 
 

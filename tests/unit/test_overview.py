@@ -134,6 +134,7 @@ def test_a_dry_run_that_went_well_has_tried_its_lineages_out_and_one_that_is_not
     assert row(facts, events + over, now).results == {"a": "tried out"}
     assert row(facts, events, now).results == {"a": "not finished"}
     assert row({**facts, "dry_run": False}, events + over, now).results == {"a": "not finished"}
+    assert row({**facts, "dry_run": False, "verb": "reconfigure"}, events + over, now).results == {"a": "tried out"}
 
 
 def test_what_came_of_each_lineage_is_what_was_said_of_it_last() -> None:
