@@ -75,7 +75,7 @@ def play(stage: str, start: list[str], wheels: Path) -> str:
     return done.stdout.partition(BEGIN + "\n")[2].partition(END)[0]
 
 
-# -- inside --------------------------------------------------------------------------------------------------------------
+# -- inside ------------------------------------------------------------------------------------------------------------
 
 
 def inside(stage: str, wheels: Path) -> int:
@@ -95,7 +95,8 @@ def inside(stage: str, wheels: Path) -> int:
     Path("/etc/letsencrypt/cli.ini").write_text(f"server = {ca.directory_url}\n")
     if stage == "python":
         subprocess.run(["cron"], check=True, timeout=30)
-        subprocess.run(["apache2ctl", "start"], check=True, timeout=30, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(["apache2ctl", "start"], check=True, timeout=30, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
     screen = Screen(place, {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
         "REQUESTS_CA_BUNDLE": str(ca.ca_bundle), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels),
@@ -161,7 +162,9 @@ def page(stage: str, acts: list[tuple[str, str]], times: list[tuple[str, float]]
              else "a machine under systemd, Debian's apache2.service")
     said = [f"# From nothing to a guarded renewal: {where}", "",
             "Written by `script/transcripts`, which types this into a terminal and keeps what it shows. "
-            f"All of it took {took}; what a person reads and thinks takes longer.", ""]
+            f"All of it took {took}; what a person reads and thinks takes longer.", "",
+            "There is no internet on that machine: pip takes its packages from a directory, certbot-guard among them as "
+            "it is here, the CA is a Pebble on loopback, and so is the mail server, which wants a login.", ""]
     for (heading, shown), (_, seconds) in zip(acts, times):
         said += [f"## {heading}", ""] if heading else []
         said += ["```", "# " + clean(shown), "```", "", f"{seconds:.1f} s.", ""]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # More than anybody writes; what is beyond is not worth the time
 _STARTS_LIMIT = 100
-FORCE_WHY = ("It orders new certificates at every run, also when the old ones are good for weeks. Let's Encrypt "
-             "issues the same names at most 5 times in 7 days, and then refuses also the renewal that is needed.")
+FORCE_WHY = ("Let's Encrypt issues the same names at most 5 times in 7 days, and then refuses also the renewal that is "
+             "needed.")
 
 
 def of_job(job: Job, context: Context) -> list[Result]:
