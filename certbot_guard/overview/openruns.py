@@ -5,15 +5,14 @@ Their locks are asked by descriptors that can only read; no lock file is made.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Optional
 
+from certbot_guard import flock, text
 from certbot_guard import run as runs
-from certbot_guard import text
 from certbot_guard.errors import StateError
 from certbot_guard.outages import parsed
 from certbot_guard.overview.results import iso
@@ -83,7 +82,7 @@ def _look_at(run: Run) -> Optional[OpenRun]:
     if any(event["kind"] == "settled" for event in events) and not windows:
         return None
     stopped = str(windows[-1].get("lineage") or "a lineage") if windows else ""
-    alive = any(_is_held(run.directory / name) for name in (runs.CERTBOT_LOCK, runs.SENTINEL_LOCK))
+    alive = any(flock.is_held(run.directory / name) for name in (runs.CERTBOT_LOCK, runs.SENTINEL_LOCK))
     state = AT_WORK if alive else HELD if _is_held_back(run, events) else LEFT
     return OpenRun(str(run.id), parsed(run.facts.get("started")), state, stopped)
 
@@ -92,17 +91,3 @@ def _is_held_back(run: Run, events: list[dict[str, Any]]) -> bool:
     from certbot_guard.supervise import holding
 
     return any(event["kind"] == "held" for event in events) and holding.holds_back(run)
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
