@@ -34,7 +34,7 @@ setup(
     ],
     extras_require={
         "metrics": ["prometheus_client>=0.9"],
-        "test": ["pytest>=7", "aiosmtpd", "pytest-timeout", "pytest-xdist", "hypothesis", "prometheus_client"],
+        "test": ["pytest>=7", "aiosmtpd", "pytest-timeout", "pytest-xdist>=3.2", "hypothesis", "prometheus_client"],
     },
     entry_points={
         "certbot.plugins": ["guard = certbot_guard.plugin:Installer"],
