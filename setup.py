@@ -16,6 +16,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["certbot_guard", "certbot_guard.*"]),
+    # man finds them where the environment's share/man is in its path
+    data_files=[("share/man/man1", [str(page.relative_to(HERE)) for page in sorted((HERE / "docs/man").glob("*.1"))])],
     python_requires=">=3.9",
     install_requires=[
         "certbot>=2.1",
@@ -27,10 +29,12 @@ setup(
         # X.509 questions; certbot itself requires it
         "cryptography",
         "click>=8.0",
+        # the tables of status, history and doctor; those commands alone import it
+        "rich>=12",
     ],
     extras_require={
         "metrics": ["prometheus_client>=0.9"],
-        "test": ["pytest>=7", "aiosmtpd", "pytest-timeout", "pytest-xdist", "hypothesis", "prometheus_client"],
+        "test": ["pytest>=7", "aiosmtpd", "pytest-timeout", "pytest-xdist>=3.2", "hypothesis", "prometheus_client"],
     },
     entry_points={
         "certbot.plugins": ["guard = certbot_guard.plugin:Installer"],

@@ -1,7 +1,7 @@
 """Crontabs: what a line says, and when it runs next. Pure; reads no file, asks no clock.
 
 The rules are those of Vixie's cron as Debian and cronie have it. A line that they would not take is not guessed at:
-it is kept, with the reason, for whoever looks for mistakes. Used by :mod:`certbot_guard.schedule`.
+it is kept, with the reason, for whoever looks for mistakes. Used by :mod:`certbot_guard.crontables`.
 """
 
 from __future__ import annotations
@@ -85,6 +85,14 @@ class Entry:
                     return min(later)
             day += timedelta(days=1)
         return None
+
+    def runs_in_30_days(self) -> Optional[float]:
+        """How often it runs, on the average of a year; None for ``@reboot``."""
+        if not self.minutes:
+            return None
+        first = date(2027, 1, 1)
+        days = sum(self._has(first + timedelta(days=number)) for number in range(365))
+        return len(self.hours) * len(self.minutes) * days / 365 * 30
 
     def _has(self, day: date) -> bool:
         if day.month not in self.months:

@@ -37,6 +37,10 @@ class ConfigtestError(RefusedError):
     """The server's own configuration test failed, so it would not start again once stopped."""
 
 
+class PairError(ConfigtestError):
+    """A certificate that the server loads does not fit its key, or one of its files cannot be read; its own test passes."""
+
+
 class ForeignOwnerError(RefusedError):
     """A port belongs to a process that is not the configured server.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 _PAUSE_SECONDS = 0.02
 
@@ -23,3 +25,20 @@ def taken(descriptor: int, patience_seconds: float = 0.0, give_up: Callable[[], 
             if time.monotonic() >= deadline or give_up():
                 return False
             time.sleep(_PAUSE_SECONDS)
+
+
+def is_held(path: Path) -> bool:
+    """Does a process hold this lock? What is not there, or is a link, is held by nobody."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)

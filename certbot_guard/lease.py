@@ -60,7 +60,7 @@ def exclusive(path: Path, patience_seconds: float) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         if not flock.taken(descriptor, patience_seconds):
-            raise JournalError(f"{path} is held by another process")
+            raise JournalError(f"{path} is held by another process of certbot-guard; try again when that has ended")
         yield
     finally:
         os.close(descriptor)

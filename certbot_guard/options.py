@@ -157,10 +157,9 @@ OPTIONS = (
            "httpd), `systemd:UNIT`, the name or path of a program like apachectl, `command`, or the name of a "
            "controller that another package provides."),
     Option("server", "mode", one_of("auto", "proxy", "stop", "reload"), "auto", "auto",
-           "What is done for a challenge that needs the server's port (standalone). `auto` lets it pass through the "
-           "running Apache where that works, else the server is stopped for it; `proxy` is the same, and people are "
-           "told where it did not work; `stop` stops the server for every lineage whose challenge does not go through "
-           "it by itself; `reload` never."),
+           "`auto` stops the server only for a challenge that needs its port; `proxy` lets such a challenge pass through "
+           "the running Apache, and stops it, and tells people so, where that does not work; `stop` stops the server "
+           "for every lineage whose challenge does not go through it by itself; `reload` never."),
     Option("server", "max_outage", positive_duration, 300.0, "5m",
            "The longest time the server may be stopped."),
     Option("server", "drain", duration, 2.0, "2s",

@@ -127,6 +127,7 @@ def end(run: Run, server: Optional[IWebServer], by: str, reload: bool = True, fo
 def _end(run: Run, server: Optional[IWebServer], one: dict[str, Any], forgotten: bool) -> str:
     """:raises OSError: the file is still there."""
     path = Path(one["path"])
+    placing.clear_unfinished(path)
     if not placing.is_for(path, one["port"], one["pid"]):
         return ""  # it never came to be, or is gone, or is another run's by now
     if server is None or forgotten:

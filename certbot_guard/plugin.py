@@ -77,8 +77,8 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer):
         add("config", default=None, metavar="PATH",
             help="The notification and server settings. (default: guard.ini in certbot's configuration directory)")
         add("mode", default=None, metavar="MODE",
-            help="auto (a challenge that needs Apache's port passes through Apache, or Apache is stopped for it), proxy "
-                 "(the same, and people are told of the latter), stop or reload. "
+            help="auto (stop Apache only for a challenge that needs its port), proxy (let that pass through Apache, or "
+                 "stop it where that does not work), stop or reload. "
                  "Overrides the settings file.")
         add("max-outage", default=None, metavar="TIME",
             help="The longest time Apache may be stopped, such as 5m or 90s. Overrides the settings file.")

@@ -104,11 +104,8 @@ class Proxied:
             os.close(self._lock)
             self._lock = None
 
-    def say_it_is_stopped(self, lineage: str, why_not: str, asked_for: bool) -> None:
-        """In certbot's log; and people are told where ``mode = proxy`` asked for something else."""
+    def say_it_is_stopped(self, lineage: str, why_not: str) -> None:
+        """In certbot's log, and people are told: it is not what they asked for."""
         sentence = f"the challenge of {lineage} cannot pass through the running web server, which is stopped for it"
-        if asked_for:
-            logger.warning("certbot-guard: mode = proxy: %s: %s", sentence, why_not)
-            self._note("config-problem", text=f"mode = proxy: {sentence}: {why_not}", lineage=lineage, reason=why_not)
-        else:
-            logger.info("certbot-guard: %s: %s", sentence, why_not)
+        logger.warning("certbot-guard: mode = proxy: %s: %s", sentence, why_not)
+        self._note("config-problem", text=f"mode = proxy: {sentence}: {why_not}", lineage=lineage, reason=why_not)

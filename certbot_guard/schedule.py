@@ -8,31 +8,24 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone, tzinfo
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Callable, Optional
 from zoneinfo import ZoneInfo
 
-from certbot_guard import cron, text, timers
+from certbot_guard import cron, crontables, text, timers
+from certbot_guard.crontables import Places
 
-READ_LIMIT_BYTES = 256 * 1024
-FILES_LIMIT = 200
 # For all of it, and for systemd's part: one that hangs leaves time for the crontabs.
 SECONDS, SYSTEMD_SECONDS = 1.8, 1.2
 NOT_FOUND = "no timer and no crontab line that runs certbot was found"
 
-# Debian's /etc/cron.d/certbot (certbot 0.10 to 4.0) leaves the work to certbot.timer where systemd runs.
-_ONLY_WITHOUT_SYSTEMD = re.compile(r"!\s*-d\s+/run/systemd/system")
 # Debian's line, that of certbot's instructions (until 2021), and a shell's own
 _SLEEPS = (re.compile(r"sleep\W+int\W*rand\W*(\d+)"), re.compile(r"sleep\W*random\.random\W*\*\s*(\d+)"),
            re.compile(r"sleep\s+\S*RANDOM\s*\\?%\s*(\d+)"), re.compile(r"sleep\s+(\d+)\b"))
 _ANACRON_FIRST = re.compile(r"test\s+-x\s+(\S*/anacron)\s*\|\||\[\s+-x\s+(\S*/anacron)\s+\]\s*\|\|")
-# run-parts(8): without a rule of one's own these are the names it runs, and Debian's cron those it reads in cron.d
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_RPM_LEFTOVER = re.compile(r"~$|,$|\.(?:rpmsave|rpmorig|rpmnew|swp|cfsaved)$|^\.")
 
 
 @dataclass(frozen=True)
@@ -46,18 +39,6 @@ class Attempt:
     when: Optional[datetime]
     source: str
     spread_seconds: Optional[float] = None
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where cron has its tables. ``plain_names``: as on Debian, files with a dot in their name are not looked at."""
-
-    crontab: Path = Path("/etc/crontab")
-    cron_d: Path = Path("/etc/cron.d")
-    users: Sequence[Path] = (Path("/var/spool/cron/crontabs/root"), Path("/var/spool/cron/root"))
-    periodic: Sequence[Path] = tuple(Path(f"/etc/cron.{name}") for name in ("hourly", "daily", "weekly", "monthly"))
-    anacrontab: Path = Path("/etc/anacrontab")
-    plain_names: bool = os.path.exists("/etc/debian_version")
 
 
 def next_attempt(now: datetime, places: Optional[Places] = None, ask: Optional[timers.Ask] = None,
@@ -84,17 +65,17 @@ def next_attempt(now: datetime, places: Optional[Places] = None, ask: Optional[t
     return min(known, key=lambda attempt: attempt.when) if known else (found[0] if found else None)  # type: ignore[arg-type,return-value]
 
 
-def words(attempt: Optional[Attempt], now: datetime) -> str:
-    """``2026-11-24 16:17 UTC, in 12 hours (certbot.timer)``: harmless, one line."""
+def words(attempt: Optional[Attempt], now: datetime, source: bool = True) -> str:
+    """``2026-11-24 16:17 UTC, in 12 hours (certbot.timer)``: harmless, one line. ``source``: say what starts it."""
     if attempt is None:
         return NOT_FOUND
-    source = text.line(attempt.source, 160)
+    end = f" ({text.line(attempt.source, 160)})" if source else ""
     if attempt.when is None:
-        return f"at a time that is not known ({source})"
+        return f"at a time that is not known{end}"
     shown = f"{attempt.when.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
     if attempt.spread_seconds and attempt.spread_seconds >= 60:
-        return f"at {shown} or up to {_length(attempt.spread_seconds)} later ({source})"
-    return f"{shown}, in {_length((attempt.when - now).total_seconds())} ({source})"
+        return f"at {shown} or up to {_length(attempt.spread_seconds)} later{end}"
+    return f"{shown}, in {_length((attempt.when - now).total_seconds())}{end}"
 
 
 def local_zone() -> tzinfo:
@@ -120,27 +101,16 @@ def _length(seconds: float) -> str:
 
 
 def _of_cron(now: datetime, places: Places, systemd: bool, zone: tzinfo, deadline: float) -> list[Attempt]:
-    entries = _entries(places, deadline)
+    entries = [entry for _, _, table in crontables.tables(places, deadline) for entry in table.entries]
     found = []
     for entry in entries:
         if time.monotonic() > deadline:
             break
-        if cron.renews(entry.command) and not (systemd and _ONLY_WITHOUT_SYSTEMD.search(entry.command)):
+        if cron.renews(entry.command) and not (systemd and crontables.ONLY_WITHOUT_SYSTEMD.search(entry.command)):
             found += _attempts(entry, now, zone, f"{entry.source_path}, line {entry.line_number}", entry.command)
     for directory in places.periodic:
         for script, body in _scripts(directory, places, systemd, deadline):
             found += _periodic(directory, script, body, entries, places, now, zone)
-    return found
-
-
-def _entries(places: Places, deadline: float) -> list[cron.Entry]:
-    tables = [(places.crontab, True)]
-    tables += [(path, True) for path in _files(places.cron_d) if _is_looked_at(path.name, places)]
-    tables += [(path, False) for path in places.users]
-    found: list[cron.Entry] = []
-    for path, user_column in tables:
-        if time.monotonic() < deadline:
-            found += cron.parse(_read(path), str(path), user_column).entries
     return found
 
 
@@ -159,17 +129,9 @@ def _sleep_seconds(command: str) -> Optional[float]:
 
 def _scripts(directory: Path, places: Places, systemd: bool, deadline: float) -> list[tuple[Path, str]]:
     """The scripts of /etc/cron.daily and the like that renew, with what they say."""
-    found = []
-    for path in _files(directory):
-        if time.monotonic() > deadline:
-            break
-        if not _is_looked_at(path.name, places) or not os.access(path, os.X_OK):
-            continue
-        said = _read(path).replace("\\\n", " ").split("\n")
-        body = "\n".join(line for line in said if not line.lstrip().startswith("#"))
-        if any(map(cron.renews, body.split("\n"))) and not (systemd and _ONLY_WITHOUT_SYSTEMD.search(body)):
-            found.append((path, body))
-    return found
+    said = ((path, crontables.without_comments(text)) for path, text in crontables.scripts(directory, places, deadline))
+    return [(path, body) for path, body in said if any(map(cron.renews, body.split("\n")))
+            and not (systemd and crontables.ONLY_WITHOUT_SYSTEMD.search(body))]
 
 
 def _periodic(directory: Path, script: Path, body: str, entries: list[cron.Entry], places: Places, now: datetime,
@@ -184,33 +146,6 @@ def _periodic(directory: Path, script: Path, body: str, entries: list[cron.Entry
             found += _attempts(entry, now, zone, str(script), body)
         else:
             found.append(Attempt(None, f"{script}, run by anacron"))
-    if re.search(rf"^[^#]*{re.escape(str(directory))}(?![\w.-])", _read(places.anacrontab), re.MULTILINE):
+    if re.search(rf"^[^#]*{re.escape(str(directory))}(?![\w.-])", crontables.read(places.anacrontab), re.MULTILINE):
         found.append(Attempt(None, f"{script}, run by anacron"))
     return found
-
-
-def _is_looked_at(name: str, places: Places) -> bool:
-    return bool(_PLAIN_NAME.fullmatch(name)) if places.plain_names else not _RPM_LEFTOVER.search(name)
-
-
-def _files(directory: Path) -> list[Path]:
-    try:
-        return sorted(directory.iterdir())[:FILES_LIMIT]
-    except OSError:
-        return []
-
-
-def _read(path: Path) -> str:
-    """What a file says, up to a limit; nothing if it cannot be read, or is no file but a pipe or a device."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except OSError:
-        return ""
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return ""
-        return os.read(descriptor, READ_LIMIT_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(descriptor)

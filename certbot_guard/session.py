@@ -106,7 +106,7 @@ class Session:
         if stop:
             self._refuse_what_would_not_come_back(facts)
         if why_not:
-            self._proxied.say_it_is_stopped(facts["lineage"], why_not, self.config.server.mode == "proxy")
+            self._proxied.say_it_is_stopped(facts["lineage"], why_not)
         self._register(config, facts, stop)
 
     def _open(self, config: Any) -> None:
@@ -230,12 +230,12 @@ class Session:
 
     def _let_through(self, config: Any, facts: dict[str, Any]) -> Optional[str]:
         """``""``: the challenge passes through the running server. A sentence: why it does not; None: nobody tried."""
-        mode, limit = self.config.server.mode, self.config.server.max_outage_seconds
-        if mode not in ("auto", "proxy") or self.server is None or self._option_problem:
+        limit = self.config.server.max_outage_seconds
+        if self.config.server.mode != "proxy" or self.server is None or self._option_problem:
             return None
         if self.run is None or self.run_problem:
             return None
-        try_anyway = mode == "proxy" and bool(config.dry_run)  # how a person finds out whether it works by now
+        try_anyway = bool(config.dry_run)  # how a person finds out whether it works by now
         return self._proxied.begin(self.run, self.server, config, self._number, facts, limit + 60.0, try_anyway)
 
     def _refuse_what_is_down(self, facts: dict[str, Any]) -> None:

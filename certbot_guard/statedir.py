@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 from typing import Optional
 
+from certbot_guard import newfile
 from certbot_guard.errors import StateError
 from certbot_guard.trust import (
     READ_LIMIT_BYTES,
@@ -30,7 +31,6 @@ _PROBE_BYTES = 4096
 
 _LISTABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def state_directories(configured: Optional[Path]) -> tuple[Path, Path]:
@@ -131,35 +131,12 @@ def atomic_write(path: Path, data: bytes) -> None:
     try:
         directory = os.open(path.parent, _LISTABLE)
         try:
-            temporary = f".{path.name}.{os.urandom(6).hex()}"
-            _write_new(temporary, data, directory)
-            try:
-                os.rename(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
-            except BaseException:
-                os.unlink(temporary, dir_fd=directory)
-                raise
+            newfile.replace(directory, path.name, data, f".{path.name}.{os.urandom(6).hex()}")
             os.fsync(directory)
         finally:
             os.close(directory)
     except OSError as error:
         raise StateError(f"{shown(path)} cannot be written: {error.strerror or error}") from error
-
-
-def _write_new(name: str, data: bytes, directory: int) -> None:
-    """A new file with this content is on the disk; after an error it is not there."""
-    descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
-    try:
-        try:
-            os.fchmod(descriptor, 0o600)  # whatever the umask is
-            written = 0
-            while written < len(data):
-                written += os.write(descriptor, data[written:])
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except BaseException:
-        os.unlink(name, dir_fd=directory)
-        raise
 
 
 def usable(path: Path) -> bool:
@@ -168,7 +145,7 @@ def usable(path: Path) -> bool:
     try:
         directory = os.open(path, _LISTABLE)
         try:
-            _write_new(name, b"\0" * _PROBE_BYTES, directory)
+            newfile.create(directory, name, b"\0" * _PROBE_BYTES)
             os.unlink(name, dir_fd=directory)
         finally:
             os.close(directory)

@@ -28,8 +28,7 @@ def write(path: Path, data: bytes) -> None:
 
     :raises TextfileError: the directory is not there, or somebody could have laid a trap in it.
     """
-    if not path.name.endswith(SUFFIX) or path.name.startswith("."):
-        raise TextfileError(f"{shown(path)} is not written: node_exporter reads only names that end with {SUFFIX}")
+    _refuse_names_that_nobody_reads(path)
     try:
         directory = os.open(path.parent, _DIRECTORY)
         try:
@@ -45,6 +44,30 @@ def write(path: Path, data: bytes) -> None:
             raise TextfileError(f"{shown(path.parent)} is a symbolic link, which is not followed; name the directory "
                                 "itself") from error
         raise TextfileError(f"{shown(path)} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def refuse_unusable(path: Path) -> None:
+    """Nothing is made or changed by this look.
+
+    :raises TextfileError: :func:`write` would refuse this path, or could not make a file there.
+    """
+    _refuse_names_that_nobody_reads(path)
+    try:
+        directory = os.open(path.parent, _DIRECTORY)
+        try:
+            _refuse_traps(directory, path)
+        finally:
+            os.close(directory)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TextfileError(f"{shown(path.parent)} cannot be used: {reason}") from error
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise TextfileError(f"{shown(path.parent)} cannot be written: it is read-only, or somebody else's")
+
+
+def _refuse_names_that_nobody_reads(path: Path) -> None:
+    if not path.name.endswith(SUFFIX) or path.name.startswith("."):
+        raise TextfileError(f"{shown(path)} is not written: node_exporter reads only names that end with {SUFFIX}")
 
 
 def _refuse_traps(directory: int, path: Path) -> None:

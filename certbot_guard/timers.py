@@ -35,14 +35,14 @@ def upcoming(now: datetime, deadline: float, ask: Optional[Ask] = None) -> list[
     :raises Exception: systemd does not answer; whoever calls this goes without
     """
     run = ask or systemd
-    shown = run(["systemctl", "show", "--no-pager", "-p", ",".join(_PROPERTIES), "*.timer"], _left(deadline))
-    active = [timer for timer in _blocks(shown) if timer.get("ActiveState") == "active"]
+    shown = run(["systemctl", "show", "--no-pager", "-p", ",".join(_PROPERTIES), "*.timer"], left(deadline))
+    active = [timer for timer in blocks(shown) if timer.get("ActiveState") == "active"]
     others = {timer.get("Unit", "") for timer in active if timer.get("Id") not in KNOWN} - {""}
     renewing: set[str] = set()
     if others:
         services = run(["systemctl", "show", "--no-pager", "-p", "Id,ExecStart", "--", *sorted(others)[:200]],
-                       _left(deadline))
-        renewing = {service["Id"] for service in _blocks(services)
+                       left(deadline))
+        renewing = {service["Id"] for service in blocks(services)
                     if "Id" in service and cron.renews(service.get("ExecStart", ""))}
     found: list[Upcoming] = []
     for timer in active:
@@ -60,7 +60,7 @@ def switched_off(ask: Optional[Ask] = None) -> list[str]:
         shown = (ask or systemd)(["systemctl", "show", "--no-pager", "-p", "Id,ActiveState,LoadState", "--", *sorted(KNOWN)], 2.0)
     except Exception:  # nobody can say
         return []
-    return [timer["Id"] for timer in _blocks(shown) if timer.get("Id") in KNOWN
+    return [timer["Id"] for timer in blocks(shown) if timer.get("Id") in KNOWN
             and timer.get("LoadState") in ("loaded", "masked") and timer.get("ActiveState") != "active"]
 
 
@@ -74,22 +74,22 @@ def systemd(command: Sequence[str], seconds: float) -> str:
 
 def _next(timer: dict[str, str], now: datetime, deadline: float, run: Ask) -> Upcoming:
     name = timer["Id"]
-    due = [when for when in (_stamp(timer.get("NextElapseUSecRealtime", "")),
+    due = [when for when in (stamp(timer.get("NextElapseUSecRealtime", "")),
                              _since_boot(timer.get("NextElapseUSecMonotonic", ""), now)) if when and when > now]
     if due:  # what it waits for; chance is already in it
         return min(due), name, None
     # While its service runs, as it does when that very service asks, a timer shows the time that has passed.
-    delay = _span(timer.get("RandomizedDelayUSec", ""))
+    delay = span(timer.get("RandomizedDelayUSec", ""))
     coming = []
     for calendar in re.findall(r"OnCalendar=(.*?) ;", timer.get("TimersCalendar", ""))[:_CALENDARS_LIMIT]:
         # Asked of another moment than this one (systemd 244).
         base = [f"--base-time={now:%Y-%m-%d %H:%M:%S} UTC"] if abs(now.timestamp() - time.time()) > _NOW_SECONDS else []
-        said = run(["systemd-analyze", "calendar", *base, "--", calendar], _left(deadline))
-        coming += [when for when in map(_stamp, re.findall(r"(?:Next elapse|\(in UTC\)): (.*)", said)) if when]
+        said = run(["systemd-analyze", "calendar", *base, "--", calendar], left(deadline))
+        coming += [when for when in map(stamp, re.findall(r"(?:Next elapse|\(in UTC\)): (.*)", said)) if when]
     return (min(coming) if coming else None), name, delay or None
 
 
-def _blocks(shown: str) -> list[dict[str, str]]:
+def blocks(shown: str) -> list[dict[str, str]]:
     """What ``systemctl show`` said of each unit. A property that comes again, such as a second OnCalendar, is added."""
     found = []
     for block in re.split(r"\n\s*\n", shown):
@@ -101,21 +101,21 @@ def _blocks(shown: str) -> list[dict[str, str]]:
     return found
 
 
-def _stamp(shown: str) -> Optional[datetime]:
+def stamp(shown: str) -> Optional[datetime]:
     match = _STAMP.search(shown)
     if match:
         return datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
     # systemd 219 (RHEL 7) shows this moment as a time span since 1970.
-    seconds = _span(shown)
+    seconds = span(shown)
     return datetime.fromtimestamp(seconds, timezone.utc) if seconds and 1e9 < seconds < 1e11 else None
 
 
 def _since_boot(shown: str, now: datetime) -> Optional[datetime]:
-    seconds = _span(shown)
+    seconds = span(shown)
     return now + timedelta(seconds=seconds - time.monotonic()) if seconds and seconds < 1e9 else None
 
 
-def _span(shown: str) -> Optional[float]:
+def span(shown: str) -> Optional[float]:
     """``1d 2h 30min`` in seconds; None for ``infinity``, ``n/a`` and nothing at all."""
     if not re.fullmatch(rf"(?:{_SPAN_PART.pattern}\s*)+", shown.strip()):
         return None
@@ -124,7 +124,7 @@ def _span(shown: str) -> Optional[float]:
         unit in _SECONDS_IN for _, unit in parts) else None
 
 
-def _left(deadline: float) -> float:
+def left(deadline: float) -> float:
     seconds = deadline - time.monotonic()
     if seconds <= 0:
         raise TimeoutError("systemd takes too long")

@@ -162,7 +162,8 @@ def _open_file(path: Path) -> int:
     except OSError as error:
         if os.path.islink(path):
             raise UntrustedFileError(f"{shown(path)} is a symbolic link, which is not followed; put the file "
-                                     "itself there or name its real path with --guard-config") from error
+                                     "itself there, or name its real path with --guard-config (certbot-guard: "
+                                     "--config)") from error
         raise
 
 

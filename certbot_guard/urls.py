@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator
@@ -14,6 +15,9 @@ from certbot_guard.trust import read_trusted
 if TYPE_CHECKING:
     from certbot_guard.config import Config
 
+# Two that were silent at once would each undo what the other has set.
+_ONE_AT_A_TIME = threading.RLock()
+
 
 def check_urls(config: Config) -> tuple[Problem, ...]:
     """A problem for each channel, and each Apprise configuration file, that Apprise does not accept.
@@ -21,7 +25,7 @@ def check_urls(config: Config) -> tuple[Problem, ...]:
     No URL, and no part of one, is in a problem or reaches a log.
     """
     found = []
-    with _silent():
+    with silent():
         for channel in config.channels:
             reason = _refusal(channel.url)
             if reason:
@@ -31,6 +35,12 @@ def check_urls(config: Config) -> tuple[Problem, ...]:
                 found.append(f": apprise_config: there is no URL in {path} that Apprise accepts")
     return tuple(Problem("notify", f"{config.path}{text}" + ("" if text.endswith(("?", ".")) else "."))
                  for text in found)
+
+
+def refusal(url: str) -> str:
+    """Why Apprise does not accept this URL, without any part of it; empty if it does. Nothing reaches a log."""
+    with silent():
+        return _refusal(url)
 
 
 def _refusal(url: str) -> str:
@@ -58,16 +68,18 @@ def _holds_services(path: Path) -> bool:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    # apprise.LogCapture listens in but lets records pass on to the root logger: whole URLs at DEBUG, parts of
-    # them in warnings (measured, 1.2.0 to 2.2.0).
-    logger = logging.getLogger("apprise")
-    before = logger.propagate
-    handler = logging.NullHandler()  # else logging's last resort prints them
-    logger.propagate = False
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = before
+def silent() -> Iterator[None]:
+    """Nothing that Apprise says reaches a log."""
+    with _ONE_AT_A_TIME:
+        # apprise.LogCapture listens in but lets records pass on to the root logger: whole URLs at DEBUG, parts of
+        # them in warnings (measured, 1.2.0 to 2.2.0).
+        logger = logging.getLogger("apprise")
+        before = logger.propagate
+        handler = logging.NullHandler()  # else logging's last resort prints them
+        logger.propagate = False
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.propagate = before

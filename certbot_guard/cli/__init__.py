@@ -1,6 +1,7 @@
-"""The command ``certbot-guard``. One module per command group; this one holds the group and its exit codes.
+"""The command ``certbot-guard``. One module a command group; this one names them all, and imports none (:mod:`.lazy`).
 
-0 fine, 1 trouble (and people were told), 2 the command or the settings are not usable.
+0 fine, 1 trouble (and people were told), 2 the command or the settings are not usable; :mod:`.ending` has what else
+can end a command.
 """
 
 from __future__ import annotations
@@ -9,52 +10,58 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-import click
+try:
+    import click
 
-from certbot_guard import __version__
-from certbot_guard.cli.explain import explain
-from certbot_guard.cli.metrics import metrics
-from certbot_guard.cli.notify import notify_group
-from certbot_guard.cli.outbox import outbox
-from certbot_guard.cli.recover import recover
-from certbot_guard.cli.run import run
-from certbot_guard.cli.settings import check_settings
-from certbot_guard.cli.unit_failed import unit_failed
-from certbot_guard.cli.units import units
-from certbot_guard.cli.watch import watch
-from certbot_guard.errors import GuardError
+    from certbot_guard import __version__
+    from certbot_guard.cli import ending
+    from certbot_guard.cli.lazy import LazyCommands
+except KeyboardInterrupt:  # Ctrl-C before anything has begun, and before ending.run() is there to say so
+    sys.exit(130)
+
+_PLACES = {
+    "adopt": "adopt:adopt",
+    "check": "settings:check_settings",
+    "completion": "completion:completion",
+    "doctor": "doctor:doctor",
+    "explain": "explain:explain",
+    "history": "history:history",
+    "metrics": "metrics:metrics",
+    "notify": "notify:notify_group",
+    "outbox": "outbox:outbox",
+    "recover": "recover:recover",
+    "release": "adopt:release",
+    "report": "report:report",
+    "run": "run:run",
+    "setup": "setup:setup",
+    "status": "status:status",
+    "unit-failed": "unit_failed:unit_failed",
+    "units": "units:units",
+    "watch": "watch:watch",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyCommands, places=_PLACES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", "config_path", type=click.Path(path_type=Path, readable=False),
               default=Path("/etc/letsencrypt/guard.ini"),
               show_default=True, help="The settings file.")
+@click.option("--debug", is_flag=True, expose_value=False, is_eager=True, callback=ending.Details.ask,
+              help="Show where an error of certbot-guard's own comes from, also with CERTBOT_GUARD_DEBUG=1; it may "
+              "show secrets.")
 @click.version_option(__version__, prog_name="certbot-guard")
 @click.pass_context
 def commands(context: click.Context, config_path: Path) -> None:
-    """Apache comes back after a certificate renewal, and people hear of every failure."""
+    """Apache comes back after a certificate renewal, and people hear of every failure.
+
+    Begin with 'certbot-guard setup'. Afterwards 'certbot-guard doctor' says what is still wrong, and 'certbot-guard
+    status' how it stands.
+    """
+    if not str(config_path).isprintable():  # no sentence can show it, and where it is no UTF-8, no database can hold it
+        raise click.BadParameter("the path has control characters in it, or is not text in UTF-8; name another.",
+                                 param_hint="'--config'")
     context.obj = config_path.absolute()
 
 
-commands.add_command(explain)
-commands.add_command(recover)
-commands.add_command(run)
-commands.add_command(check_settings)
-commands.add_command(notify_group)
-commands.add_command(outbox)
-commands.add_command(metrics)
-commands.add_command(units)
-commands.add_command(unit_failed)
-commands.add_command(watch)
-
-
 def main(arguments: Optional[list[str]] = None) -> None:
-    """Run one command and exit; an error of ours is one sentence on stderr, never a traceback."""
-    try:
-        commands.main(args=arguments, prog_name="certbot-guard")
-    except GuardError as error:
-        click.echo(f"certbot-guard: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        click.echo(f"certbot-guard: {error}", err=True)
-        sys.exit(1)
+    """Run one command and exit; what ends it early is one sentence on stderr, never a traceback."""
+    sys.exit(ending.run(commands, arguments))

@@ -10,6 +10,7 @@ import click
 
 from certbot_guard import config as configuration
 from certbot_guard import journal, notify, samples
+from certbot_guard.cli.completion import CHANNEL
 from certbot_guard.cli.shared import refuse_who_may_not_read
 from certbot_guard.inifile import nearest
 from certbot_guard.standing import Taker
@@ -23,7 +24,7 @@ def notify_group() -> None:
 
 
 @notify_group.command("test", short_help="Send a sample of each kind of message through every channel.")
-@click.argument("channels", nargs=-1, metavar="[CHANNEL]...")
+@click.argument("channels", nargs=-1, metavar="[CHANNEL]...", type=CHANNEL)
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this kind; several times for more.")
 @click.option("--print", "only_print", is_flag=True, help="Show what would be sent, and to whom; send nothing.")
 @click.pass_obj

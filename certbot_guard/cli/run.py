@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from certbot_guard import config as configuration
 from certbot_guard import invocation, options
+from certbot_guard.cli.ending import have_standard_descriptors
 from certbot_guard.errors import GuardError
 
 
@@ -50,7 +51,7 @@ def run(context: click.Context, retry_for: Optional[float], timeout: Optional[fl
     asked = invocation.read(list(command[1:]))
     config = configuration.load(_settings(context, asked))
     asked = replace(asked, config_dir=_config_dir(command, config, asked))
-    _have_standard_streams()
+    have_standard_descriptors()
     with Signals() as signals:
         def attempt(environment: dict[str, str]) -> Ended:
             return Command(command, signals, timeout, {**os.environ, **environment}).run()
@@ -85,17 +86,9 @@ def _supervise(command: tuple[str, ...], config: configuration.Config, asked: in
         if not ends:
             return attempt({})
         if ends[-1] is None:
-            raise GuardError("how the command ended is not known") from error
+            raise GuardError("how the command ended is not known: certbot-guard failed while it ran; look at its own "
+                             "log") from error
     return ends[-1]
-
-
-def _have_standard_streams() -> None:
-    """Whoever started us with one of them closed must not get something of ours in its place."""
-    while True:
-        descriptor = os.open(os.devnull, os.O_RDWR)
-        if descriptor > 2:
-            os.close(descriptor)
-            return
 
 
 class _Time:

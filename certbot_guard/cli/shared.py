@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from certbot_guard import journal as journals
 from certbot_guard.errors import GuardError, StateError
+
+if TYPE_CHECKING:
+    from certbot_guard.journal import Journal
 
 
 def refuse_who_may_not_read(config_path: Path) -> None:
@@ -26,11 +29,13 @@ def refuse_who_may_not_read(config_path: Path) -> None:
 
 
 @contextmanager
-def open_journals(bases: list[Path]) -> Iterator[list[journals.Journal]]:
+def open_journals(bases: list[Path]) -> Iterator[list[Journal]]:
     """The state databases that are there.
 
     :raises GuardError: one of them cannot be used.
     """
+    from certbot_guard import journal as journals
+
     with ExitStack() as held:
         found = []
         for base in bases:

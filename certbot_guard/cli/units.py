@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Optional
 
@@ -11,7 +10,7 @@ import click
 from certbot_guard import config as configuration
 from certbot_guard import launch
 from certbot_guard.cli.shared import refuse_who_may_not_read
-from certbot_guard.units import files, managing, planning
+from certbot_guard.units import files, installing, managing, planning
 
 _FOR = click.option("--for", "target", type=click.Choice(["systemd", "cron"]), default=None,
                     help="For systemd or for cron; without this, for what runs here.")
@@ -29,8 +28,8 @@ def units() -> None:
 @click.pass_obj
 def show(config_path: Path, target: Optional[str]) -> None:
     """Show what install would write, and how that differs from what is there. Changes nothing."""
-    _, changes, todo = _plan(config_path, target or _here())
-    click.echo("\n".join(changes + todo) or "Everything is there as it should be.")
+    found = _plan(config_path, target)
+    click.echo("\n".join(found.lines) or "Everything is there as it should be.")
 
 
 @units.command("install", short_help="Write the units and start them, after a look at them.")
@@ -43,19 +42,15 @@ def install(config_path: Path, target: Optional[str], yes: bool) -> None:
     Run it again when certbot-guard moved to another Python, when certbot came from another package, and when [state] or
     [metrics] were changed.
     """
-    target, places = target or _here(), planning.Places()
-    wanted, changes, todo = _plan(config_path, target)
-    managing.refuse_unless_root("install", [places.systemd if target == "systemd" else places.cron_d])
-    if not changes and not todo:
+    found = _plan(config_path, target)
+    managing.refuse_unless_root("install", [found.places.systemd if found.target == "systemd" else found.places.cron_d])
+    if not found:
         click.echo("Everything is there as it should be; nothing was changed.")
         return
-    click.echo("\n".join(changes + todo))
+    click.echo("\n".join(found.lines))
     if not yes:
         click.confirm("Do this?", abort=True)
-    files.write(wanted)
-    files.remove(_of_before(wanted, target, places))
-    if target == "systemd":
-        managing.reload_and_enable()
+    installing.do(found)
     click.echo("Done.")
 
 
@@ -83,26 +78,6 @@ def remove(config_path: Path, yes: bool) -> None:
     click.echo("Done.")
 
 
-def _here() -> str:
-    return "systemd" if launch.under_systemd() else "cron"
-
-
-def _plan(config_path: Path, target: str) -> tuple[list[files.File], list[str], list[str]]:
-    """The files that should be there, how that differs from what is there, and what systemd is to be told."""
+def _plan(config_path: Path, target: Optional[str]) -> installing.Plan:
     refuse_who_may_not_read(config_path)
-    settings, places = configuration.load(config_path), planning.Places()
-    if target == "systemd":
-        wanted = planning.for_systemd(settings, places)
-    else:
-        wanted = planning.for_cron(settings, places, random.SystemRandom().randrange(60))
-    changes = [line for file in wanted for line in files.difference(file.path, file.content)]
-    changes += [f"changed: {file.path}: mode and owner" for file in wanted
-                if not files.difference(file.path, file.content) and not file.is_there]
-    changes += [line for path in _of_before(wanted, target, places) for line in files.difference(path, None)]
-    return wanted, changes, managing.not_enabled() if target == "systemd" and launch.under_systemd() else []
-
-
-def _of_before(wanted: list[files.File], target: str, places: planning.Places) -> list[Path]:
-    """Drop-ins of services that have gone since; and a cron.d file where systemd does its work now."""
-    superfluous = set(planning.there(places)) - {file.path for file in wanted}
-    return sorted(path for path in superfluous if target == "systemd")
+    return installing.plan(configuration.load(config_path), target)

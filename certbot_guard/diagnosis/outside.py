@@ -76,6 +76,10 @@ CAUSES = (
     Cause("certbot-not-scheduled", _kind("no-timer"), "Nothing on this host starts certbot: {off} is there and switched "
           "off", "host", False, "Switch it on again: systemctl enable --now {off}", "", (), {"off": "certbot.timer"}),
     # -- lineages
+    Cause("lineage-expired", _kind("not-renewed", expired=True, autorenew=False), "The certificate has expired, and "
+          "autorenew = False in its renewal configuration keeps certbot from renewing it", "configuration", False,
+          "Renew it by hand (" + _AGAIN + " --force-renewal), or take that line out; certbot delete --cert-name "
+          "{lineage} if it is not needed.", "", (), _OF_A_LINEAGE),
     Cause("lineage-expired", _kind("not-renewed", expired=True), "The certificate has expired, and nothing was heard of an "
           "attempt to renew it", "certbot", False, "Run by hand and read what it says: " + _AGAIN, "", (), _OF_A_LINEAGE),
     Cause("lineage-not-renewed", _kind("not-renewed", autorenew=False), "The certificate expires soon, and autorenew = "
@@ -90,8 +94,8 @@ CAUSES = (
           _OF_A_LINEAGE),
     Cause("lost-guard", _kind("lost-guard"), "Its renewal configuration does not say 'installer = guard' any more "
           "(installer: {installer}). certbot drops the line when it runs where this plugin is not installed, and renews "
-          "unguarded from then on", "configuration", False, "Install certbot-guard where certbot runs, then: certbot "
-          "reconfigure --cert-name {lineage} --installer guard", "", ("installer",), {**_OF_A_LINEAGE, "installer": "none"}),
+          "unguarded from then on", "configuration", False, "Install certbot-guard where certbot runs, then: "
+          "certbot-guard adopt --cert-name {lineage}", "", ("installer",), {**_OF_A_LINEAGE, "installer": "none"}),
     Cause("plugin-not-installed", _kind("plugin-missing"), "It needs the {role} '{plugin}', which is not installed beside "
           "certbot-guard", "configuration", False, "Install that plugin where certbot runs, then: certbot renew --dry-run "
           "--cert-name {lineage}", "", ("role", "plugin"), {**_OF_A_LINEAGE, "role": "authenticator", "plugin":

@@ -11,6 +11,7 @@ Apache that somebody else reloads just then, as ``systemctl reload`` in a deploy
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
@@ -25,6 +26,7 @@ _MODE = 0o644
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LOOK_BYTES = 4 * 1024 * 1024
+_TEMPORARY_END = re.compile(r"\.[0-9a-f]{12}")
 
 
 def place(server: Any, port: int, pid: int, names: Iterable[str],
@@ -103,12 +105,30 @@ def forget(server: Any, path: Path) -> str:
 
 
 def leftovers(server: Any) -> list[Path]:
-    """Every file of ours that Apache would read.
+    """Every file of ours that Apache would read. Beside it, what a killed write has left is gone.
 
     :raises ServerError: Apache cannot be asked where it reads from.
     """
-    instance = _instance(server)
-    return [path for path in placement.candidates(instance.configuration()) if is_ours(path)]
+    found = placement.candidates(_instance(server).configuration())
+    for path in found:
+        clear_unfinished(path)
+    return [path for path in found if is_ours(path)]
+
+
+def clear_unfinished(path: Path) -> None:
+    """What a killed write of ``path`` has left beside it is gone: an include of the whole directory would meet it.
+
+    Never raises. A write that is at it just now fails, as on a full disk.
+    """
+    try:
+        beside = [one for one in path.parent.iterdir() if one.name.startswith(f".{path.name}.")
+                  and _TEMPORARY_END.fullmatch(one.name[len(path.name) + 1:])]
+        for one in beside:
+            status = os.lstat(one)
+            if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                _unlink(one)
+    except OSError:
+        pass
 
 
 def is_ours(path: Path) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ssl
 from typing import Iterator, Optional
 
-from certbot_guard.errors import ConfigtestError
+from certbot_guard.errors import PairError
 from certbot_guard.servers.configuration import TLS, Configuration, Named
 
 # mod_ssl reads these through an engine or a provider: there is no file.
@@ -31,7 +31,7 @@ def check(configuration: Configuration) -> None:
     over: a refusal for a directive that Apache never sees would cost the renewal itself, each time. What is
     checked that way is every plain ``SSLCertificateFile``, which is how certbot and people write it.
 
-    :raises ConfigtestError: naming the file and the line of the configuration.
+    :raises PairError: naming the file and the line of the configuration.
     """
     known: set[tuple[str, str]] = set()
     for certificate, key in pairs(configuration):
@@ -133,5 +133,5 @@ def _refuse_password() -> bytes:
     raise _Encrypted
 
 
-def _refusal(what: str, named: Named, error: Optional[Exception] = None) -> ConfigtestError:
-    return ConfigtestError(f"{what} ({named.place})", str(error or ""))
+def _refusal(what: str, named: Named, error: Optional[Exception] = None) -> PairError:
+    return PairError(f"{what} ({named.place})", str(error or ""))

@@ -12,6 +12,9 @@ import select
 import signal
 import subprocess
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Optional, Sequence
 
@@ -19,6 +22,12 @@ from certbot_guard.errors import ServerError
 
 OUTPUT_LIMIT_BYTES = 16 * 1024
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
+
+
+# What runs, by the thread that waits for it; and the threads for which nobody waits any more.
+_running: dict[threading.Thread, subprocess.Popen[bytes]] = {}
+_abandoned: set[threading.Thread] = set()
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,15 @@ def run(
     return _run(words, environment, seconds, limit_bytes)
 
 
+def abandon(thread: threading.Thread) -> None:
+    """What this thread runs is killed as if its time were over, and it starts nothing more. For threads that only look.
+    """
+    with _lock:
+        _abandoned.add(thread)
+        if thread in _running:
+            _kill(_running[thread])
+
+
 def under_systemd() -> bool:
     # The test that sd_booted(3) documents.
     return os.path.isdir("/run/systemd/system")
@@ -75,6 +93,8 @@ def _in_scope(words: list[str], environment: dict[str, str]) -> Optional[list[st
 
 def _run(words: list[str], environment: dict[str, str], seconds: float, limit_bytes: int) -> Result:
     complete = {**environment, "PATH": search_path(environment)}
+    if threading.current_thread() in _abandoned:
+        raise ServerError(f"{words[0]} was not run: the time was over")
     with _output_file() as output:
         # A server started with signals blocked could not be told to stop. The mask is inherited from this
         # thread.
@@ -95,16 +115,39 @@ def _run(words: list[str], environment: dict[str, str], seconds: float, limit_by
             raise ServerError(f"{words[0]} cannot be run: {error}") from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        if _ended(process, seconds):
-            code: Optional[int] = process.wait()
-        else:
-            code = None
-            try:
-                os.killpg(process.pid, signal.SIGKILL)  # its session; a server that detached is in another
-            except OSError:
-                pass
-            process.wait()
-        return Result(code, _tail(output, limit_bytes))
+        with _known(process):
+            ended = _ended(process, seconds)
+        if not ended:
+            _kill(process)
+        code = process.wait()
+        return Result(code if ended else None, _tail(output, limit_bytes))
+
+
+@contextmanager
+def _known(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """:func:`abandon` finds it."""
+    thread = threading.current_thread()
+    if thread is threading.main_thread():  # nobody abandons it, and a signal handler may come to run something, too
+        yield
+        return
+    with _lock:
+        _running[thread] = process
+        if thread in _abandoned:
+            _kill(process)
+    try:
+        yield
+    finally:
+        with _lock:
+            del _running[thread]
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is not None:
+        return  # its number may be another's by now
+    try:
+        os.killpg(process.pid, signal.SIGKILL)  # its session; a server that detached is in another
+    except OSError:
+        pass
 
 
 def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import statedir
+from certbot_guard import flock, statedir
 from certbot_guard.errors import StateError
 from certbot_guard.run import Run, new_id, open_windows, utc_now
 
@@ -39,29 +39,13 @@ def holds_back(run: Any) -> bool:
     events = run.events()
     if open_windows(events) or any(event["kind"] in _AT_ONCE for event in events):
         return False
-    return _is_held(Path(str(path)))
+    return flock.is_held(Path(str(path)))
 
 
 def hold_back(run: Any) -> bool:
     """As :func:`holds_back`, and the run says so."""
     held = holds_back(run)
     return held and (run.has("held") or run.note("held"))
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
 
 
 class Hold:
@@ -107,5 +91,5 @@ class Hold:
 def _clear(directory: Path) -> None:
     """The locks of supervisors that were killed."""
     for path in directory.glob("*.lock"):
-        if not _is_held(path):
+        if not flock.is_held(path):
             path.unlink(missing_ok=True)

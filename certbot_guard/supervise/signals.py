@@ -25,6 +25,7 @@ ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT
 _SI_KERNEL = 0x80
 # signalfd(2): struct signalfd_siginfo has 128 bytes; number, errno and code come first
 _INFO_BYTES = 128
+_LOOK_SECONDS = 0.5
 _SET_BYTES = 128
 
 
@@ -99,7 +100,9 @@ class Signals:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return True
-                select.select([self.descriptor], [], [], left)
+                # A thread that has not blocked them, such as a library's, may be given the signal: then only what
+                # Python's handler keeps tells of it.
+                select.select([self.descriptor], [], [], min(left, _LOOK_SECONDS))
 
 
 def _signalfd(numbers: list[Any]) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
@@ -35,6 +35,7 @@ class Lineage:
 
     :ivar error: why certbot cannot use the file; then nothing else is known
     :ivar names: the domain names in the certificate
+    :ivar parameters: all of ``[renewalparams]``
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Lineage:
     key: Optional[Path] = None
     validity: Optional[Validity] = None
     names: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def guarded(self) -> bool:
@@ -98,7 +100,7 @@ def _read(path: Path) -> Lineage:
     return Lineage(path, name, "", _word(parameters.get("installer")), _word(parameters.get("authenticator")),
                    str(parameters.get("autorenew", "True")).strip().lower() not in ("false", "no", "off", "0"),
                    _interval(str(found.get("renew_before_expiry") or "")), _word(parameters.get("server")), certificate,
-                   Path(found["privkey"]), validity, names)
+                   Path(found["privkey"]), validity, names, dict(parameters))
 
 
 def _word(value: Any) -> str:

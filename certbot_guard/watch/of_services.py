@@ -14,9 +14,9 @@ from certbot_guard.phrases import moment
 from certbot_guard.run import open_windows, runs_below
 from certbot_guard.watch.looking import Look
 
-_SERVED = "served"
+SERVED = "served"
 # A unit that a person has taken out of use is not missed.
-_NOT_WANTED = frozenset({"disabled", "masked", "masked-runtime"})
+NOT_WANTED = frozenset({"disabled", "masked", "masked-runtime"})
 # A restart, by an upgrade for example, is no outage to tell of.
 _RESTART_SECONDS = 10.0
 
@@ -34,7 +34,7 @@ def _look_at_server(look: Look, server: IWebServer) -> bool:
     seen = _seen(look, server)
     if seen is None:
         return False
-    missed = _SERVED in look.noted and seen.get("unit_file_state") not in _NOT_WANTED and os.geteuid() == 0
+    missed = SERVED in look.noted and seen.get("unit_file_state") not in NOT_WANTED and os.geteuid() == 0
     if not seen["serving"] and missed:
         look.eyes.pause(_RESTART_SECONDS)
         seen = _seen(look, server)
@@ -42,15 +42,15 @@ def _look_at_server(look: Look, server: IWebServer) -> bool:
             return False
     if seen["serving"]:
         look.serving = True
-        look.changes[_SERVED] = look.now.isoformat()
+        look.changes[SERVED] = look.now.isoformat()
         return True
     if not missed:
-        if seen.get("unit_file_state") in _NOT_WANTED:
-            look.changes[_SERVED] = None
+        if seen.get("unit_file_state") in NOT_WANTED:
+            look.changes[SERVED] = None
             look.well[findings.subject_of_server(look.one.facts)] = "It was taken out of use."
         return False
     look.serving = False
-    look.one.note("server-down", reason=f"it was seen serving last at {moment(parsed(look.noted[_SERVED]))}")
+    look.one.note("server-down", reason=f"it was seen serving last at {moment(parsed(look.noted[SERVED]))}")
     return True
 
 

@@ -127,7 +127,7 @@ def _watch(config: Config, eyes: Eyes, recover: bool) -> Outcome:
             changes[WATCHED] = eyes.now().isoformat()
             changes[SERVING] = None if outcome.serving is None else str(int(outcome.serving))
             _quietly(outcome, partial(book.note, changes))
-            outcome.standing = [one for one in _memory(book).standing.values() if _is_of(one, directories)]
+            outcome.standing = [one for one in _memory(book).standing.values() if is_of(one, directories)]
     telling.deliver_waiting(bases, eyes.outside, rest=True)
     return outcome
 
@@ -166,7 +166,7 @@ def _memory(book: Optional[journals.Journal]) -> Memory:
         return Memory()
 
 
-def _is_of(standing: Standing, directories: list[Path]) -> bool:
+def is_of(standing: Standing, directories: list[Path]) -> bool:
     """Not of a configuration directory that is not looked at any more."""
     named = re.search(r"(?:^|^(?:deployed|hook|certbot|stale|no-timer|not-renewed|revoked|lost-guard|plugin-missing|key-mismatch) )"
                       r"(/.*)", standing.subject)

@@ -248,7 +248,7 @@ def test_a_lineage_that_certbot_renewed_where_the_plugin_was_missing_is_told(con
     assert bare.returncode == 0 and "installer" not in context.home.conf(ONE)["renewalparams"]  # and it says nothing of it
     watch(context, 1)
     mail = only_mail(context)
-    assert f"{ONE} not guarded any more" in mail.subject and "certbot reconfigure --cert-name" in mail.text
+    assert f"{ONE} not guarded any more" in mail.subject and "certbot-guard adopt --cert-name" in mail.text
 
 
 def test_a_broken_renewal_configuration_is_told_and_when_it_is_mended(context: Context) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
+from certbot_guard.sentinel import SECOND_LOOK_SECONDS
 from certbot_guard.servers import sockets
 from tests.support import processes
 from tests.support.context import Context, wait_for
@@ -82,11 +84,17 @@ def test_an_apache_that_dies_after_the_run_was_settled_is_told_of_and_found_by_r
     context.guarded_site(ONE)
     context.leaves_processes = True
     with context.ca.invalid_challenge(ONE, "no such page"):
-        run = context.renew(wait=False)
-        context.wait_event("serving")
-        run.wait()
-        context.wait_event("settled")
-    context.apache.break_configuration()
+        for number in range(1, 9):
+            run = context.renew(wait=False)
+            serving = context.wait_event("serving", count=number)
+            run.wait()
+            context.wait_event("settled", count=number)
+            context.apache.break_configuration()
+            if time.monotonic() < serving["mono"] + SECOND_LOOK_SECONDS / 2:
+                break
+            # On a busy machine the sentinel has looked for the second time before the run is settled.
+            context.apache.mend_configuration()
+            context.wait_settled()
     context.apache.kill()
     down = context.mailbox.wait(2)[1]
     assert "DOWN" in down.subject and "ThisDirectiveDoesNotExist" in down.text

@@ -145,7 +145,7 @@ def test_a_log_that_may_not_be_read_is_said_in_one_sentence(tmp_path: Path) -> N
     logs = tmp_path / "logs"
     logs.mkdir(mode=0o700)
     (logs / "letsencrypt.log").write_text(STORY.read_text())
-    code = ("import os, sys; from certbot_guard.cli import main; os.setgroups([]); os.setgid(65534); os.setuid(65534); "
+    code = ("import os, sys; from certbot_guard.cli import explain, main; os.setgroups([]); os.setgid(65534); os.setuid(65534); "
             "main(sys.argv[1:])")  # whoever may not read this checkout has imported it by then
     done = subprocess.run([sys.executable, "-c", code, "explain", "--logs-dir", str(logs)], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=30, check=False)

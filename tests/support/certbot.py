@@ -116,7 +116,14 @@ class Home:
 
     def version(self, name: str) -> int:
         """1 as obtained, 2 after its first renewal."""
-        return int(Path(os.readlink(self.live(name))).stem[len("fullchain"):])
+        deadline = time.monotonic() + 2.0
+        while True:
+            try:
+                return int(Path(os.readlink(self.live(name))).stem[len("fullchain"):])
+            except FileNotFoundError:  # certbot 5.8 storage.py: a save takes the link away, and then makes it anew
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def certificate(self, name: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(self.live(name).read_bytes())

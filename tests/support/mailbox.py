@@ -56,8 +56,9 @@ class Mailbox(Switchable):
     :param login: user and password: without these nothing is taken.
     """
 
-    def __init__(self, tls: Optional[tuple[Path, Path]] = None, login: Optional[tuple[str, str]] = None) -> None:
-        super().__init__(free_port())
+    def __init__(self, tls: Optional[tuple[Path, Path]] = None, login: Optional[tuple[str, str]] = None,
+                 port: Optional[int] = None) -> None:
+        super().__init__(port or free_port())
         self._tls, self._login = tls, login
         self.messages: list[Mail] = []
         self.logins: list[tuple[str, str]] = []

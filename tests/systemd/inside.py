@@ -110,7 +110,7 @@ def healthy(context: Context) -> None:
 def test_a_challenge_passes_through_the_unit_and_nothing_stays_where_certbots_unit_is_killed(site: Context) -> None:
     configuration = site.apache.configuration
     configuration.write_text(configuration.read_text().replace("vhost[s]", "vhosts"))
-    guarded(site, "one.guard.test", "two.guard.test")
+    guarded(site, "one.guard.test", "two.guard.test", server="control = auto\nmode = proxy")
     file = site.apache.vhosts / "zzz-certbot-guard.conf"
     with site.apache.watch() as outage:
         in_a_unit(site)

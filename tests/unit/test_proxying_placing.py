@@ -86,6 +86,15 @@ def test_it_is_taken_away_once_and_again(server):
     assert server.loaded == [[placement.NAME], []]
 
 
+def test_what_a_killed_write_has_left_beside_it_goes_and_what_is_somebody_elses_stays(server):
+    others = [server.directory / name for name in (f".{placement.NAME}.old", f".{placement.NAME}.0123456789abcdef")]
+    left = server.directory / f".{placement.NAME}.0123456789ab"
+    for one in (left, *others):
+        one.write_text("half of")
+    assert placing.leftovers(server) == []
+    assert not left.exists() and all(one.exists() for one in others)
+
+
 def test_apache_finds_it_until_it_has_been_reloaded_without_what_it_says(server, monkeypatch):
     path = place(server)
     found = []

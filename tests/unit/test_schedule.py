@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from certbot_guard import schedule, timers
+from certbot_guard import crontables, schedule, timers
 from certbot_guard.schedule import Attempt
 
 UTC = timezone.utc
@@ -156,7 +156,7 @@ def test_pipes_directories_and_rubbish_in_the_place_of_a_table_hold_nobody_up(pl
     (places.cron_d / "right").write_text("0 5 * * * root certbot renew\n")
     began = time.monotonic()
     found = look(places)
-    assert schedule._read(Path("/dev/zero")) == ""
+    assert crontables.read(Path("/dev/zero")) == ""
     assert found is not None and found.source.endswith("right, line 1") and time.monotonic() - began < 1
 
 

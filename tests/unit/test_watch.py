@@ -236,7 +236,7 @@ def test_a_lineage_that_has_lost_its_guard_is_told_until_it_has_it_again(machine
     machine.watch()
     mail, = machine.mails
     assert "example.com not guarded any more" in mail.title and "never.example" not in mail.body
-    assert "certbot reconfigure --cert-name example.com --installer guard" in mail.body
+    assert "certbot-guard adopt --cert-name example.com" in mail.body
     machine.lineage("example.com", 80 * DAY)
     machine.watch()
     assert "installer = guard again" in machine.mails[1].body

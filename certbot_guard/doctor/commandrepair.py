@@ -1,0 +1,210 @@
+"""Mends a line of shell that starts certbot: the same line without the mistakes, everything else as it was. Pure text.
+
+What it cannot mend for certain it leaves: None. Used by :mod:`certbot_guard.doctor.repair`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from certbot_guard import job as jobs
+from certbot_guard import shellwords
+from certbot_guard.certbotlines import Start
+from certbot_guard.doctor import judging, lines
+from certbot_guard.job import Job
+
+if TYPE_CHECKING:
+    from certbot_guard.doctor.mistakes import Context
+
+_RETRY = "--retry-for 6h"
+_EDGE = r"(?<![^\s\"'])"
+_END = r"(?=[\s\"';|&)]|$)"
+_FORCE = re.compile(rf"\s+(?:--force-renewal|--force-renew|--renew-by-default){_END}")
+_INSTALLER = re.compile(rf"\s+(?:--installer[= ]\s*|-i\s*)[\"']?guard[\"']?{_END}")
+_BOTH_AWAY = re.compile(r"\s*(?:(?:&>>?|>&|[12]?>>?)\s*/dev/null|2>&1)")
+_ERRORS_AWAY = re.compile(r"\s*(?:2>>?\s*/dev/null|2>&-)")
+_DIRECT = re.compile(r"(?:/\S*/)?(?:apachectl|apache2ctl|httpd|apache2)\s+(?:-k\s*)?(graceful-stop|stop|start|restart)"
+                     rf"{_END}")
+_HARD_STOP = re.compile(rf"((?:apachectl|apache2ctl|httpd|apache2)\s+(?:-k\s*)?)stop{_END}")
+_LEFT_OUT_WITH = frozenset({"sleep", "true", ":"})
+
+
+def mend(command: str, job: Job, context: Context, to_guard: bool = False, depth: int = 0) -> Optional[str]:
+    """The command without its mistakes.
+
+    :param to_guard: put ``certbot-guard run --`` before certbot in any case
+    """
+    steps = lines.steps(command)
+    if steps is None:
+        return _by_pattern(command) if depth == 0 else None
+    inside = lines.inner(steps)
+    if inside is not None and not steps[0].verb:
+        if depth > 2:
+            return None
+        mended = mend(inside, job, context, to_guard, depth + 1)
+        return None if mended is None else _in_shell(steps[0], inside, mended)
+    where = lines.around(steps)
+    if where is None:
+        return _joined(command, steps, set(), None, job, context, to_guard, None)
+    stop, certbot, start = where
+    server = steps[stop].server
+    dropped = {number for number in range(stop, certbot) if steps[number].server == server and steps[number].verb}
+    if start is not None:
+        dropped |= {number for number in range(certbot + 1, start + 1)
+                    if steps[number].server == server and steps[number].verb}
+    last = start if start is not None else certbot
+    dropped |= {number for number in range(stop, last + 1) if _is_nothing(steps[number])}
+    if server == "apache":
+        return _joined(command, steps, dropped, certbot, job, context, True, None)
+    texts = [command[steps[number].simple.start:steps[number].simple.end]
+             for number in (stop, start) if number is not None]
+    hooks = (texts[0], texts[1] if len(texts) > 1 else re.sub(rf"\bstop{_END}", "start", texts[0]))
+    return _joined(command, steps, dropped, certbot, job, context, to_guard, hooks)
+
+
+def guard_program(certbot: Optional[Path], context: Context) -> Path:
+    """certbot-guard beside the certbot that is used, or of the Python this runs in."""
+    for place in (certbot, certbot.resolve() if certbot else None):
+        if place is not None and (place.parent / "certbot-guard").exists():
+            return place.parent / "certbot-guard"
+    return context.python / "certbot-guard"
+
+
+def mend_hook(hook: str, context: Context) -> str:
+    """A hook that stops Apache so that the start waits for it; the same hook where it is fine."""
+    if judging.hook_trouble(hook, context) is None:
+        return hook
+    if context.systemd:
+        return _DIRECT.sub(lambda match: f"systemctl {match[1].replace('graceful-', '')} {context.apache_unit()}", hook)
+    return _HARD_STOP.sub(r"\1graceful-stop", hook)
+
+
+def _is_nothing(step: lines.Step) -> bool:
+    words = step.simple.words
+    return bool(words) and not step.starts and words[0] in _LEFT_OUT_WITH
+
+
+def _by_pattern(command: str) -> Optional[str]:
+    """Of a command that is more than simple: only the option is taken out, which is the same everywhere."""
+    return _FORCE.sub("", command)
+
+
+def _in_shell(outer: lines.Step, inside: str, mended: str) -> Optional[str]:
+    words = outer.simple.words
+    redirects = () if lines.thrown_away(outer.simple.redirects) else outer.simple.redirects
+    at = words.index(inside)
+    if shellwords.bare(words) == words and at == 2 and len(words) == 3 and not outer.simple.settings and not redirects:
+        return mended
+    if any("$" in word or "`" in word for word in (*words[:at], *outer.simple.settings)):
+        return None
+    settings = [f"{name}={shlex.quote(value)}"
+                for name, _, value in (one.partition("=") for one in outer.simple.settings)]
+    return " ".join([*settings, *map(shlex.quote, [*words[:at], mended, *words[at + 1:]]), *redirects])
+
+
+def _joined(command: str, steps: list[lines.Step], dropped: set[int], certbot: Optional[int], job: Job,
+            context: Context, to_guard: bool, hooks: Optional[tuple[str, str]]) -> Optional[str]:
+    """The commands that are left, with what was between them."""
+    made, held, at = "", None, 0
+    for number, step in enumerate(steps):
+        between, at = command[at:step.simple.start], step.simple.end
+        if number in dropped:
+            held = between if held is None and certbot is not None and number < certbot else held
+            continue
+        raw: Optional[str] = command[step.simple.start:step.simple.end]
+        if step.starts:
+            raw = _certbot(_whole_path(raw or "", step, job, context), step, lines.tells(steps, number), job, context,
+                           to_guard, hooks)
+            if raw is None:
+                return None
+        elif raw:
+            raw = _whole_path(raw, step, job, context)
+        between, held = (held if held is not None else between), None
+        made += (between if made else re.sub(r"^[\s;&|]+", "", between)) + (raw or "")
+    rest = command[at:]
+    return made + (re.sub(r"^\s*[;&|]+", "", rest) if len(steps) - 1 in dropped else rest)
+
+
+def _whole_path(raw: str, step: lines.Step, job: Job, context: Context) -> str:
+    words = shellwords.bare(step.simple.words)
+    if not words or "/" in words[0] or job.under != "cron" or any(one.program == words[0] for one in step.starts):
+        return raw
+    if jobs.which(job, words[0]) is not None:
+        return raw
+    elsewhere = context.find_program(words[0])
+    return re.sub(rf"{_EDGE}{re.escape(words[0])}{_END}", lambda _: str(elsewhere), raw, count=1) if elsewhere else raw
+
+
+def _certbot(raw: str, step: lines.Step, tells: bool, job: Job, context: Context, to_guard: bool,
+             hooks: Optional[tuple[str, str]]) -> Optional[str]:
+    """One command that starts certbot."""
+    start = step.starts[0]
+    if len(step.starts) != 1:
+        return None
+    if start.forces:
+        # certonly and run would ask what to do about a certificate that is not due.
+        raw = _FORCE.sub("" if start.verb == "renew" else " --keep-until-expiring", raw, count=1)
+        raw = _FORCE.sub("", raw)
+    quiet = False
+    if lines.thrown_away(step.simple.redirects) and not tells:
+        both = any(re.fullmatch(r"(?:1?>>?|&>>?|>&)/dev/null", one) for one in step.simple.redirects)
+        raw, quiet = (_BOTH_AWAY if both else _ERRORS_AWAY).sub("", raw), both
+    if start.verb == "renew" and start.value("--installer", "-i") == "guard" and context.others():
+        raw = _INSTALLER.sub("", raw)
+    for option in ("--pre-hook", "--post-hook", "--deploy-hook", "--renew-hook"):
+        hook = start.value(option)
+        if hook and any(judging.hook_trouble(start.value(one) or "", context) for one in ("--pre-hook", "--post-hook")):
+            mended = mend_hook(hook, context) if judging.hook_trouble(hook, context) else _paired(hook, context)
+            if mended != hook and hook not in raw:
+                return None
+            raw = raw.replace(hook, mended)
+    return _started(raw, start, job, context, to_guard and not start.guarded, quiet, hooks)
+
+
+def _paired(hook: str, context: Context) -> str:
+    """The start that belongs to a stop that has been mended: both by the same hand."""
+    return _DIRECT.sub(lambda match: f"systemctl {match[1]} {context.apache_unit()}", hook) if context.systemd else hook
+
+
+def _started(raw: str, start: Start, job: Job, context: Context, to_guard: bool, quiet: bool,
+             hooks: Optional[tuple[str, str]]) -> Optional[str]:
+    if not start.program:
+        return None if to_guard or hooks else _quietly(raw, start, quiet, "")
+    match = re.search(rf"{_EDGE}{re.escape(start.program)}{_END}", raw)
+    if not match:
+        return None
+    gone = start.program.endswith("-auto")
+    known = None if gone else jobs.which(job, start.program)
+    elsewhere = None if known else context.find_program("certbot" if gone else start.program.rsplit("/", 1)[-1])
+    if gone and elsewhere is None:
+        return None
+    if to_guard and context.certbot is not None:
+        # certbot-guard run in front of a certbot without the plugin would guard nothing
+        used = known or elsewhere
+        known = context.certbot if used is None or os.path.realpath(used) in context.blind else known
+    program = str(known or elsewhere or start.program) if to_guard else (
+        start.program if known or not elsewhere or ("/" in start.program and not gone) else str(elsewhere))
+    options = ""
+    if to_guard:
+        program = f"{shlex.quote(str(guard_program(known or elsewhere, context)))} run {_RETRY} -- {program}"
+        if start.verb == "renew" and context.unguarded() and not context.others():
+            options += "" if start.has("--installer", "-i") else " --installer guard"
+    if hooks:
+        options += f" --pre-hook {shlex.quote(hooks[0])}"
+        options += "" if start.has("--post-hook") else f" --post-hook {shlex.quote(hooks[1])}"
+    before, after = raw[:match.start()] + program, raw[match.end():]
+    return _quietly(before + after, start, quiet or to_guard, options, len(before))
+
+
+def _quietly(raw: str, start: Start, quiet: bool, options: str, at: int = 0) -> str:
+    """With what is added right behind certbot's subcommand."""
+    options = (" --quiet" if quiet and not start.has("-q", "--quiet") and not any(
+        re.fullmatch("-[a-z]*q[a-z]*", word) for word in start.words) else "") + options
+    verb = re.search(rf"{_EDGE}{re.escape(start.verb)}{_END}", raw[at:]) if start.verb and not start.program.endswith(
+        ".renew") else None
+    end = at + verb.end() if verb else at or len(raw)
+    return raw[:end] + options + raw[end:]

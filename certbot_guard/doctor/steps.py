@@ -1,0 +1,28 @@
+"""The commands of one job, and a finding about it. Shared by the modules that judge jobs."""
+
+from __future__ import annotations
+
+import shlex
+
+from certbot_guard import job as jobs
+from certbot_guard.doctor import lines
+from certbot_guard.doctor.result import PROBLEM, Result
+from certbot_guard.job import Job
+
+
+def steps_of(job: Job) -> list[lines.Step]:
+    """The commands of a job; empty where they cannot be told."""
+    if job.body:
+        return lines.steps_of_script(job.body)
+    if job.shell:
+        found = lines.steps(job.whole) or []
+    else:
+        words = jobs.unit_words(job.command)
+        found = lines.steps(shlex.join(words)) or [] if words else []
+    inside = lines.inner(found)
+    return (lines.steps(inside) or []) if inside is not None else found
+
+
+def result(id_: str, job: Job, says: str, why: str, remedy: str, status: str = PROBLEM) -> Result:
+    """What is wrong with a job's line; the line to put instead is put in later."""
+    return Result(id_, status, says, job.source, job.text.strip("\r\n"), why, remedy)

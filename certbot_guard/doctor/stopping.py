@@ -1,0 +1,75 @@
+"""Judges how a job stops and starts the web server around certbot. Used by :mod:`certbot_guard.doctor.judging`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional
+
+from certbot_guard import job as jobs
+from certbot_guard import shellwords, text
+from certbot_guard.doctor import lines
+from certbot_guard.doctor.result import WARNING, Result
+from certbot_guard.doctor.steps import result, steps_of
+from certbot_guard.job import Job
+
+if TYPE_CHECKING:
+    from certbot_guard.doctor.mistakes import Context
+
+
+def stops(job: Job, context: Context) -> Optional[Result]:
+    if job.before and job.unit:
+        found = _unit_stops(job)
+        if found:
+            return found
+    steps = steps_of(job)
+    where = lines.around(steps)
+    if where is None:
+        return None
+    stop, certbot, start = where
+    server = "Apache" if steps[stop].server == "apache" else text.line(steps[stop].server, 60)
+    remedy = f"Let certbot stop {server} itself, by hooks: they run only when something is due."
+    if server == "Apache":
+        remedy = ("Put this line instead: it stops and starts Apache around each challenge that needs its port, and "
+                  "only then." + _adopt(context))
+    if start is None:
+        says = f"{server} is stopped before certbot runs, and this line does not start it again."
+        return result("cron-stop-and-start", job, says,
+                      f"certbot's hooks run only when a renewal is tried: while nothing is due, {server} is stopped "
+                      "and stays down.", remedy)
+    if lines.needs_success(steps, certbot, start) or (job.body and "set -e" in job.body):
+        why = ("If the CA does not answer for a minute, or one of the names fails, certbot ends with an error, the "
+               f"start is not reached, and {server} stays down until somebody looks. Nobody is told.")
+        if context.systemd and lines.is_direct(steps[stop].simple.words):
+            why += (" Under systemd it may stay down even when certbot succeeds: while the old Apache still serves a "
+                    "visitor, the start does nothing and exits 0.")
+        return result("cron-stop-and-start", job, f"{server} is started again only if certbot succeeds.", why, remedy)
+    why = (f"{server} is down for the whole run, every time, also when nothing is due; as long as the CA lets certbot "
+           "wait; and for good if certbot or the machine is killed meanwhile.")
+    if context.systemd and lines.is_direct(steps[stop].simple.words):
+        why += (" Under systemd the start may do nothing while the old Apache still serves a visitor: it exits 0, "
+                "and Apache is down.")
+    return result("cron-stop-start-sequence", job, f"{server} is stopped for the whole of every run.", why, remedy)
+
+
+def _unit_stops(job: Job) -> Optional[Result]:
+    before, after, always = ([shellwords.server_verb(jobs.unit_words(value)) for value in values]
+                             for values in (job.before, job.after, job.always))
+    if not {"stop", "graceful-stop"} & set(before):
+        return None
+    remedy = (f"Put these lines into a drop-in (systemctl edit {job.unit}): certbot-guard stops Apache only around a "
+              "challenge that needs its port.")
+    if "start" in always or "restart" in always:
+        return result("unit-stop-and-start", job, "Apache is stopped for the whole of every run of this service.",
+                      "ExecStartPre stops it also when nothing is due, and it is down for as long as certbot takes.",
+                      remedy, WARNING)
+    started = "start" in after or "restart" in after
+    says = ("Apache is stopped before certbot runs, and started again only if certbot succeeds." if started else
+            "Apache is stopped before certbot runs, and this service does not start it again.")
+    return result("unit-stop-and-start", job, says, "ExecStartPost runs only when ExecStart succeeded: when certbot "
+                                                    "fails, Apache stays down, and nobody is told.", remedy)
+
+
+def _adopt(context: Context) -> str:
+    if context.installers and not context.unguarded():
+        return ""
+    return (" `certbot-guard adopt` gives the lineages their guard, so that every other way to run certbot is "
+            "guarded, too.")
