@@ -17,7 +17,7 @@ from typing import Any, Callable
 import pytest
 
 from tests.support.certbot import Certbot, program
-from tests.support.context import Context
+from tests.support.context import Context, wait_for
 from tests.support.mailbox import Mail
 
 NAME = "one.guard.test"
@@ -36,7 +36,9 @@ def mount(context: Context, directory: Path, size: str = "512k", *options: str) 
 
 
 def remount(directory: Path, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{how}", str(directory)], check=True)
+    """A process that was killed a moment ago may still have a file open there: then it is busy."""
+    wait_for(lambda: not subprocess.run(["mount", "-o", f"remount,{how}", str(directory)], check=False,
+                                        capture_output=True).returncode, 10, f"remount,{how}")
 
 
 def fill(directory: Path) -> Path:
