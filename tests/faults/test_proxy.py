@@ -280,7 +280,7 @@ def test_an_apache_that_the_reload_ends_is_brought_back_and_people_are_told(cont
         assert run.returncode == 1 and "does not start" in run.output, run.output
         assert not context.apache.serving() and context.home.version(ONE) == 1
     context.wait_settled()
-    wait_for(lambda: any("serves again" in mail.subject for mail in context.mailbox.messages), 20, "the mail of its end")
+    wait_for(lambda: any("serves again" in mail.subject for mail in context.mailbox.messages), 20, "mail of its end")
     # That it is down is told once more where a later start fails for another reason.
     said = " ".join(mail.subject + " ".join(mail.text.split()) for mail in context.mailbox.messages)
     assert "ended when it was reloaded for the challenge" in said and len(context.mailbox.messages) <= 3, said
