@@ -31,9 +31,9 @@ def recover(config_path: Path, quiet: bool, no_deliver: bool) -> None:
     bases = statedir.every_directory(settings.state_dir)
     found = stale.settle_stale(bases, settings, deliver=not no_deliver)
     stale.forget_old(bases)
-    swept = _sweep(settings)
     if not no_deliver:
         telling.deliver_waiting(bases)
+    swept = _sweep(settings)  # last: Apache is asked where it reads from, which may take its time
     found += [(run, stale.STILL_DOWN) for run in _at_work(bases) if run.id not in {known.id for known, _ in found}]
     for run, problem in found:
         click.echo(f"run {run.id}: {problem or 'settled'}")

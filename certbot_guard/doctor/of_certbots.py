@@ -106,7 +106,7 @@ def _numbers(version: str) -> Optional[tuple[int, int]]:
 
 GROUP = Group("certbot", (
     Check("certbot-found", "there is a certbot", "Looks beside this command, on PATH, in /usr/bin, /usr/local/bin, "
-          "/snap/bin, /opt/*/bin and /root/.local/bin.", _found),
+          "/snap/bin, /opt/*/bin and root's own .local/bin.", _found),
     Check("certbot-version", "the certbot that renews is a supported one", f"certbot-guard is tested with certbot "
           f"{_SUPPORTED}.", _version),
     Check("plugin-visible", "the certbot that renews sees the plugin", "Asks the Python of each certbot that a timer "

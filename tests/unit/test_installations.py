@@ -155,7 +155,7 @@ def test_a_distribution_s_own_is_not_to_be_installed_into(kind: str) -> None:
 
 
 def test_pipx_has_a_way_of_its_own() -> None:
-    said = how_to_install_guard(one("pip", "/root/.local/share/pipx/venvs/certbot/bin/certbot", Path("/x/python")))
+    said = how_to_install_guard(one("pip", "/opt/pipx/venvs/certbot/bin/certbot", Path("/x/python")))
     assert said == "pipx inject certbot certbot-guard"
 
 
