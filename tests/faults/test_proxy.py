@@ -203,22 +203,24 @@ def killed_with_the_sentinel(context: Context) -> Certbot:
     return run
 
 
-def reloaded_by_somebody(context: Context) -> Certbot:
+def in_the_challenge(context: Context, happens: Callable[[], object]) -> Certbot:
     with context.ca.hold("challenge", times=1) as held:
         run = context.renew(wait=False)
         held.wait()
-        assert context.apache.ctl("graceful").returncode == 0
+        happens()
         held.release()
         return run.wait()
+
+
+def reloaded_by_somebody(context: Context) -> Certbot:
+    def graceful() -> None:
+        assert context.apache.ctl("graceful").returncode == 0
+
+    return in_the_challenge(context, graceful)
 
 
 def configuration_broken(context: Context) -> Certbot:
-    with context.ca.hold("challenge", times=1) as held:
-        run = context.renew(wait=False)
-        held.wait()
-        context.apache.break_configuration()
-        held.release()
-        return run.wait()
+    return in_the_challenge(context, context.apache.break_configuration)
 
 
 def killed_with_the_configuration_broken(context: Context) -> Certbot:
