@@ -104,8 +104,11 @@ class Proxied:
             os.close(self._lock)
             self._lock = None
 
-    def say_it_is_stopped(self, lineage: str, why_not: str) -> None:
-        """In certbot's log, and people are told: it is not what they asked for."""
+    def say_it_is_stopped(self, lineage: str, why_not: str, asked_for: bool) -> None:
+        """In certbot's log; where the passage was ``asked_for``, people are told that they do not get it."""
         sentence = f"the challenge of {lineage} cannot pass through the running web server, which is stopped for it"
+        if not asked_for:
+            logger.info("certbot-guard: %s: %s", sentence, why_not)
+            return
         logger.warning("certbot-guard: mode = proxy: %s: %s", sentence, why_not)
         self._note("config-problem", text=f"mode = proxy: {sentence}: {why_not}", lineage=lineage, reason=why_not)

@@ -106,7 +106,7 @@ class Session:
         if stop:
             self._refuse_what_would_not_come_back(facts)
         if why_not:
-            self._proxied.say_it_is_stopped(facts["lineage"], why_not)
+            self._proxied.say_it_is_stopped(facts["lineage"], why_not, asked_for=self.config.server.mode == "proxy")
         self._register(config, facts, stop)
 
     def _open(self, config: Any) -> None:
@@ -231,7 +231,7 @@ class Session:
     def _let_through(self, config: Any, facts: dict[str, Any]) -> Optional[str]:
         """``""``: the challenge passes through the running server. A sentence: why it does not; None: nobody tried."""
         limit = self.config.server.max_outage_seconds
-        if self.config.server.mode != "proxy" or self.server is None or self._option_problem:
+        if self.config.server.mode == "stop" or self.server is None or self._option_problem:
             return None
         if self.run is None or self.run_problem:
             return None

@@ -36,6 +36,7 @@ from certbot_guard.interfaces import IWebServer
 from certbot_guard.message import Message
 from certbot_guard.passing import Pass
 from certbot_guard.run import Run, open_windows, utc_now
+from certbot_guard.servers.serving import answers_as
 from certbot_guard.stakes import Validity
 from certbot_guard.standing import Memory, News, Told
 from certbot_guard.standing_rows import Changes
@@ -249,7 +250,11 @@ def _serving(run: Union[Run, Pass], server: Optional[IWebServer]) -> Optional[bo
     stopped = [event for event in run.events() if event["kind"] == "stopping"]
     try:
         serving = server.serving(stopped[-1]["before"]) if stopped else bool(server.look()["serving"])
-        if serving or open_windows(run.events()):
+        opened = open_windows(run.events())
+        if serving and opened:
+            # A start that is under way holds its sockets before it answers, and may fail yet: only an answer counts.
+            return answers_as(opened[-1].get("before") or {}, server.look())
+        if serving or opened:
             return serving
         with serverlock.unless_taken(server.identity) as free:
             # Another run has it stopped for a challenge; or who is not root does not see that the sockets are Apache's.

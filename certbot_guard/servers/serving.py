@@ -49,6 +49,12 @@ def serves(before: dict[Place, str], held: Sequence[Listener]) -> bool:
     return not _contradicted(before, probe.probe_all(dict(before)))
 
 
+def answers_as(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Did a later snapshot find, at every place of an earlier one, an answer like the one it gave there?"""
+    gave = wanted(now)
+    return all(probe.satisfies(gave.get(place), what) for place, what in wanted(before).items())
+
+
 def answers(before: dict[Place, str], held: Sequence[Listener], seconds: float) -> bool:
     """Like :func:`serves`, but silence is a no: is a start needless? Ends within a few ``seconds``."""
     if not before or _missing(before, held):

@@ -501,3 +501,30 @@ def test_a_server_that_a_dry_run_left_down_is_told_to_serve_again(machine: Machi
     run.note("serving", window=1, by="retry", again=True, outage_seconds=9.0)
     telling.tell(run, None, outside=outside)
     assert [mail.title.split(":")[0] for mail in machine.got["mail"]] == ["CRITICAL web1 (dry run)", "OK web1 (dry run)"]
+
+
+def test_a_start_that_is_under_way_does_not_serve_before_it_answers(machine: Machine) -> None:
+    """It listens for a moment, and then dies of what the last one died of: people are not told that it serves."""
+    class Starting:
+        identity = name = "apache:default"
+        gave = "connection"
+
+        def serving(self, _before: dict) -> bool:
+            return True  # silence is no reason to call a live server down
+
+        def look(self) -> dict:
+            return {"serving": True, "sockets": [{"address": "0.0.0.0", "port": 80, "gave": self.gave}]}
+
+    server = Starting()
+    facts = {"id": "20261124T041700Z-9", "host": "web1", "verb": "renew", "argv": ["renew"], "server_name": "Apache",
+             "config_dir": str(machine.directory), "guard_config": str(machine.directory / "guard.ini"),
+             "server": {"identity": "apache:default"}}
+    run = Run.create([machine.state], facts)
+    outside = telling.Outside(lambda: machine.now, lambda _now: NextAttempt(), machine.deliver)
+    run.note("stopping", window=1, lineage="example.com",
+             before={"serving": True, "sockets": [{"address": "0.0.0.0", "port": 80, "gave": "http"}]})
+    run.note("start-failed", window=1, reason="it does not start")
+    telling.tell(run, server, outside=outside)
+    assert "Apache is DOWN" in machine.got["mail"][0].title
+    server.gave = "http"
+    assert telling._serving(run, server)
