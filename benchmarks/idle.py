@@ -10,15 +10,36 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import Callable, Sequence
 
-from benchmarks.figures import PAIR, Options, Section, Table, in_turn, pair, say
+from benchmarks import drawing
+from benchmarks.figures import (
+    ENOUGH,
+    Options,
+    Section,
+    Table,
+    Verdict,
+    at_most,
+    in_turn,
+    interval,
+    middle,
+    ratio,
+    ratios,
+    say,
+    spread,
+)
+from tests.support.certbot import Home
 from tests.support.context import Context, World
+
+LIMIT = 1.02
+# Lineages, and how many times the rounds: what is short is repeated more often, for the same share of noise.
+_SIZES = ((1, 4), (100, 2), (1000, 1))
 
 # certbot with every plugin, or as if the guard were not installed: the same interpreter, the same start. VmHWM is the
 # peak of this program alone: see benchmarks/telling.py.
 _CERTBOT = """
 import sys, importlib.metadata as metadata
-hide = sys.argv.pop(1) == "plain"
+hide = sys.argv.pop(1) != "guard"
 every = metadata.entry_points
 def entry_points(**wanted):
     found = every(**wanted)
@@ -40,11 +61,31 @@ class Cost:
     megabytes: float
 
 
-def cost(context: Context, which: str) -> Cost:
+@dataclass(frozen=True)
+class Pairs:
+    """Rounds with the plugin and as many without, of one number of lineages: they name no installer, or ``null``.
+
+    ``null`` is certbot's own, which does nothing: certbot looks up whatever installer a lineage names, and logs that.
+    """
+
+    lineages: int
+    guard: Sequence[Cost]
+    plain: Sequence[Cost]
+    null: Sequence[Cost]
+
+    def ratios(self, of: Callable[[Cost], float]) -> list[float]:
+        return ratios([of(one) for one in self.guard], [of(one) for one in self.plain])
+
+    def more(self, of: Callable[[Cost], float], beside: str = "plain") -> list[float]:
+        """What the plugin adds, round by round."""
+        return [of(one) - of(other) for one, other in zip(self.guard, getattr(self, beside))]
+
+
+def cost(context: Context, home: Home, which: str) -> Cost:
     """Of one ``certbot renew`` that finds nothing due."""
     began = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, "-I", "-c", _CERTBOT, which, "renew", "--quiet", *context.home.arguments],
+        [sys.executable, "-I", "-c", _CERTBOT, which, "renew", "--quiet", *home.arguments],
         env=context.environment, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         text=True)
     assert child.stdout is not None
@@ -52,41 +93,111 @@ def cost(context: Context, which: str) -> Cost:
     _, status, used = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - began
     child.returncode = os.waitstatus_to_exitcode(status)
+    child.stdout.close()
     peak = re.search(r"PEAK (\d+)", said)
     assert child.returncode == 0 and peak, said
     return Cost(used.ru_utime + used.ru_stime, seconds, int(peak[1]) / 1024)
 
 
 def measure(options: Options) -> Section:
-    tables = {what: Table(f"`certbot renew` with nothing due: {what}", ("lineages", *PAIR[1:]))
-              for what in ("user and system time", "from start to end", "peak memory")}
-    least: list[str] = []
+    found = []
     world = World()
     try:
-        for lineages, rounds in ((1, options.rounds * 3), (100, options.rounds * 2), (1000, options.rounds)):
-            if options.quick and lineages > 100:
-                continue
-            say(f"idle: {lineages}")
-            context = Context(world)
-            try:
-                for number in range(lineages):
-                    context.obtain(f"n{number}.guard.test", days_left=89, vhost="")
-                found = in_turn({which: partial(cost, context, which) for which in ("guard", "plain")},
-                                3 if options.quick else rounds)
-            finally:
-                context.close()
-            guard, plain = found["guard"], found["plain"]
-            least.append(f"{min(one.processor for one in guard) / min(one.processor for one in plain):.3f} for "
-                         f"{lineages:,}")
-            for table, unit, of in zip(tables.values(), ("s", "s", "MB"), (
-                    lambda one: one.processor, lambda one: one.seconds, lambda one: one.megabytes)):
-                pair(table, f"{lineages:,}", [of(one) for one in guard], [of(one) for one in plain], unit)
+        for lineages, times in _SIZES:
+            if not options.quick or lineages <= 100:
+                say(f"idle: {lineages}")
+                found.append(_pairs(world, lineages, 3 if options.quick else options.rounds * times))
     finally:
         world.close()
-    return Section(list(tables.values()), [
-        "Beside it: the same certbot, to which the plugin is not shown.",
-        f"The least time of all rounds with the plugin, in times of the least without: {', '.join(least)}. What else "
-        "the machine does only ever adds, so that the least says most about a small difference.", imports()])
+    section = Section([_table(found, *what) for what in _WHAT], [
+        "Without it: the same certbot, which does not see the plugin, with the same lineages, but that they name no "
+        "installer. certbot looks up and logs whatever installer a lineage names, each time that it looks at it; what "
+        "that costs is in the columns with `null`, an installer of certbot's own that does nothing.",
+        "The interval is the one in which the median lies with 95 % confidence (order statistics of the "
+        "rounds). A pair of runs follow each other at once, and take turns in being the first.", imports()],
+        verdicts=[_verdict(each) for each in found] + _growth(found))
+    section.picture("performance-idle.svg", "What the plugin costs when nothing is due, beside certbot without it",
+                    _plot(found))
+    return section
+
+
+def _pairs(world: World, lineages: int, rounds: int) -> Pairs:
+    context = Context(world)
+    try:
+        homes = {"guard": context.home, "plain": context.new_home("plain"), "null": context.new_home("null")}
+        for which, home in homes.items():
+            named = {"installer": "null"} if which == "null" else {}
+            for number in range(lineages):
+                home.obtain(f"n{number}.guard.test", days_left=89, guarded=which == "guard", **named)
+        found = in_turn({which: partial(cost, context, home, which) for which, home in homes.items()}, rounds)
+    finally:
+        context.close()
+    return Pairs(lineages, found["guard"], found["plain"], found["null"])
+
+
+def _processor(one: Cost) -> float:
+    return one.processor
+
+
+def _seconds(one: Cost) -> float:
+    return one.seconds
+
+
+def _memory(one: Cost) -> float:
+    return one.megabytes
+
+
+_WHAT = (("user and system time", _processor, "s"), ("from start to end", _seconds, "s"),
+         ("peak memory", _memory, "MB"))
+
+
+def _table(found: Sequence[Pairs], what: str, of: Callable[[Cost], float], unit: str) -> Table:
+    table = Table(f"`certbot renew` with nothing due: {what}", (
+        "lineages", "with certbot-guard", "without it", "ratio, round by round (interval)", "with `null`",
+        "ratio to that (interval)", "rounds"))
+    for each in found:
+        guard, plain, null = ([of(one) for one in of_one] for of_one in (each.guard, each.plain, each.null))
+        table.rows.append((f"{each.lineages:,}", middle(guard, unit), middle(plain, unit), ratio(guard, plain, 3),
+                           middle(null, unit), ratio(guard, null, 3), str(len(guard))))
+    return table
+
+
+def _verdict(each: Pairs) -> Verdict:
+    values = each.ratios(_processor)
+    return Verdict(f"Nothing due: at most 2 % more processor time than certbot alone, {_lineages(each.lineages)}",
+                   f"{spread(values, 3)} of it (pairs: {len(values)})", at_most(values, LIMIT))
+
+
+def _growth(found: Sequence[Pairs]) -> list[Verdict]:
+    """What each further lineage adds: the difference of two differences, at the ends of their intervals."""
+    few, many = found[0], found[-1]
+    further = many.lineages - few.lineages
+    verdicts = []
+    for words, of, unit, times in (("processor time", _processor, "ms", 1000), ("memory", _memory, "KB", 1024)):
+        for beside, than in (("plain", "without it"), ("null", "with certbot's own `null` installer")):
+            low, high = interval(few.more(of, beside))
+            each = [(value - end) / further * times for value, end in zip(interval(many.more(of, beside)), (high, low))]
+            typical = (statistics.median(many.more(of, beside)) - statistics.median(few.more(of, beside))) / further
+            verdicts.append(Verdict(
+                f"Nothing due: no {words} that grows with the lineages more than it does {than}",
+                f"{typical * times:+.3f} {unit} ({each[0]:+.3f} to {each[1]:+.3f}) for each more",
+                each[0] <= 0 if len(many.guard) >= ENOUGH else None))
+    return verdicts
+
+
+def _plot(found: Sequence[Pairs]) -> str:
+    def three(each: Pairs, of: Callable[[Cost], float]) -> tuple[float, float, float]:
+        values = each.ratios(of)
+        least, most = interval(values)
+        return least, statistics.median(values), most
+
+    return drawing.ranges("certbot renew with nothing due, with the plugin and without", {
+        what: {_lineages(each.lineages): three(each, of) for each in found} for what, of, _ in _WHAT},
+        "with certbot-guard, in times of certbot without it (median and its interval)", LIMIT, "at most 1.02")
+
+
+def _lineages(count: int) -> str:
+    return f"{count:,} lineage{'s' if count > 1 else ''}"
 
 
 def imports() -> str:

@@ -8,20 +8,24 @@ this process answers what the site hands on for /socket, as a program behind a w
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
+import os
 import socket
 import struct
 import sys
 import time
 from typing import Optional
 
-KEPT, FRESH, DOWNLOAD, UPGRADED = "kept connections", "new connections", "a long download", "an upgraded connection"
-KINDS = (KEPT, FRESH, DOWNLOAD, UPGRADED)
+KEPT, FRESH, DOWNLOAD, WEBSOCKET = "kept connections", "new connections", "a long download", "a websocket"
+KINDS = (KEPT, FRESH, DOWNLOAD, WEBSOCKET)
 LATE_SECONDS = 0.25
 _BODY = b"it works\n"
 # Four kept connections, each used every 40 ms, and a new one every 10 ms: 200 requests a second.
 _KEPT_CONNECTIONS, _KEPT_SECONDS, _FRESH_SECONDS = 4, 0.04, 0.01
 _LINE_SECONDS = 0.05
+_WORDS = b"still there?"
 _PATIENCE_SECONDS = 5.0
 _LONG_BYTES = 32 * 1024 * 1024
 _TROUBLE = (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, ValueError)
@@ -38,7 +42,7 @@ class Visitors:
         self.why: dict[str, int] = {}
 
     async def come(self) -> None:
-        await asyncio.gather(self.download(), self.upgraded(), self.fresh(),
+        await asyncio.gather(self.download(), self.websocket(), self.fresh(),
                              *(self.kept(number) for number in range(_KEPT_CONNECTIONS)))
 
     def _note(self, kind: str, began: float, error: Optional[BaseException] = None) -> None:
@@ -140,26 +144,29 @@ class Visitors:
                 if connection is not None:
                     _drop(connection)
 
-    async def upgraded(self) -> None:
-        """One connection for ever, on which a line comes back; one that breaks is a failure, and begun again."""
+    async def websocket(self) -> None:
+        """One for ever, on which each message comes back; one that breaks is a failure, and begun again."""
         while not self.over:
             began, connection = time.monotonic(), None
             try:
                 connection = await self._open()
                 reader, writer = connection
-                writer.write(_request("/socket", "Connection: Upgrade", "Upgrade: websocket"))
+                key = base64.b64encode(os.urandom(16))
+                writer.write(_request("/socket", "Connection: Upgrade", "Upgrade: websocket",
+                                      f"Sec-WebSocket-Key: {key.decode()}", "Sec-WebSocket-Version: 13"))
                 head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _PATIENCE_SECONDS)
-                if not head.startswith(b"HTTP/1.1 101"):
+                if not head.startswith(b"HTTP/1.1 101") or _accepted(key) not in head:
                     raise ValueError(head.split(b"\r\n")[0])
                 while not self.over:
                     began = time.monotonic()
-                    writer.write(b"still there?\n")
-                    await asyncio.wait_for(reader.readexactly(13), _PATIENCE_SECONDS)
-                    self.slowest[UPGRADED] = max(self.slowest[UPGRADED], time.monotonic() - began)
+                    writer.write(_message(_WORDS, masked=True))
+                    if await asyncio.wait_for(_next_message(reader), _PATIENCE_SECONDS) != _WORDS:
+                        raise ValueError("another message")
+                    self.slowest[WEBSOCKET] = max(self.slowest[WEBSOCKET], time.monotonic() - began)
                     await asyncio.sleep(_LINE_SECONDS)
-                self._note(UPGRADED, time.monotonic())
+                self._note(WEBSOCKET, time.monotonic())
             except _TROUBLE as error:
-                self._note(UPGRADED, began, error)
+                self._note(WEBSOCKET, began, error)
                 await asyncio.sleep(_LINE_SECONDS)
             finally:
                 if connection is not None:
@@ -182,13 +189,44 @@ def _drop(connection: Connection) -> None:
     writer.close()
 
 
+# -- a websocket (RFC 6455): whole messages of less than 126 bytes are all that is needed -----------------------------
+
+
+def _accepted(key: bytes) -> bytes:
+    return base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+
+
+def _message(words: bytes, masked: bool) -> bytes:
+    """A text message in one frame; clients mask theirs."""
+    if not masked:
+        return bytes((0x81, len(words))) + words
+    mask = os.urandom(4)
+    return bytes((0x81, 0x80 | len(words))) + mask + _masked(words, mask)
+
+
+def _masked(words: bytes, mask: bytes) -> bytes:
+    return bytes(byte ^ mask[at % 4] for at, byte in enumerate(words))
+
+
+async def _next_message(reader: asyncio.StreamReader) -> bytes:
+    """:raises ValueError: what came is another kind of frame."""
+    kind, size = await reader.readexactly(2)
+    if kind != 0x81 or size & 0x7f > 125:
+        raise ValueError(f"a frame {kind:#x} of {size & 0x7f} bytes")
+    mask = await reader.readexactly(4) if size & 0x80 else bytes(4)
+    return _masked(await reader.readexactly(size & 0x7f), mask)
+
+
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-        while part := await reader.read(4096):
-            writer.write(part)
-    except _TROUBLE:
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = next(line.split(b":", 1)[1].strip() for line in head.split(b"\r\n")
+                   if line.lower().startswith(b"sec-websocket-key:"))
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                     b"Sec-WebSocket-Accept: " + _accepted(key) + b"\r\n\r\n")
+        while True:
+            writer.write(_message(await _next_message(reader), masked=False))
+    except (*_TROUBLE, StopIteration):
         pass
     finally:
         writer.close()

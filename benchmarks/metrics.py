@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import tempfile
 import time
@@ -9,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 
+from benchmarks import drawing
 from benchmarks.figures import PAIR, Options, Section, Table, in_turn, pair, say
 from certbot_guard.journal import Journal
 from tests.support.authority import Authority
@@ -77,4 +79,9 @@ def measure(options: Options) -> Section:
     table = Table("Numbers for a monitoring system", PAIR)
     pair(table, f"`certbot-guard metrics --textfile`, {lineages:,} lineages, {history} runs in the history (beside: "
          "none of either)", found["many"], found["none"])
-    return Section([table])
+    section = Section([table])
+    section.picture("performance-metrics.svg", "Numbers for a monitoring system, with much to count and with nothing",
+                    drawing.bars("certbot-guard metrics --textfile", {"": {
+                        f"guard, {lineages:,} lineages, {history} runs": statistics.median(found["many"]),
+                        "guard, none of either": statistics.median(found["none"])}}))
+    return section

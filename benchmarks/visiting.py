@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,16 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Mapping
 
-from benchmarks import load
-from benchmarks.figures import Options, Section, Table, in_turn, middle, say
-from benchmarks.ways import Way, left_out, names, ways
+from benchmarks import drawing, load
+from benchmarks.figures import Options, Section, Table, Verdict, in_turn, middle, say
+from benchmarks.ways import AUTO, Way, left_out, names, ways
 from tests.support.apache import MODULES_DIRECTORY
 from tests.support.context import World
 from tests.support.ports import free_port
 from tests.support.site import Site
 
 _COLUMNS = ("way", *(f"{kind}: failed of asked" for kind in (load.KEPT, load.FRESH)),
-            "the download broke off", "the upgraded connection broke",
+            "the download broke off", "the websocket broke",
             f"answered after more than {load.LATE_SECONDS} s", "slowest answer", "rounds")
 
 
@@ -65,29 +66,52 @@ def got(world: World, way: Way, lineages: int) -> Got:
 
 def measure(options: Options) -> Section:
     section = Section(notes=left_out(options.acme_sh) + [
-        "200 requests a second, on four kept connections and on new ones, and all the while one download of 32 MB and "
-        "one connection that was upgraded and is handed to a program behind the site. A request is made when it is "
-        "due, however the ones before it went.",
+        "200 requests a second, half of them on four kept connections and half on new ones, and all the while one "
+        "download of 32 MB and one websocket, which the site hands on to a program behind it. A request is made when "
+        "it is due, however the ones before it went.",
         "A kept connection that was idle may be found closed; it is opened again, as browsers do."])
     world = World()
+    failed: dict[str, dict[str, float]] = {}
     try:
-        for lineages, rounds in [(1, 1)] if options.quick else [(1, options.least(3)), (20, options.least(1))]:
+        for lineages, rounds in _sizes(options):
             label = f"{lineages} lineage{'s' if lineages > 1 else ''}"
             say(f"requests: {label}")
             found = in_turn({title: partial(got, world, way, lineages) for title, way in ways(options.acme_sh).items()},
                             rounds, warm_up=False)
-            table = Table(f"Requests during one renewal, {label}", _COLUMNS)
-            for title, each in found.items():
-                table.rows.append((title, *(_of(each, kind) for kind in (load.KEPT, load.FRESH)),
-                                   *(_times(each, kind) for kind in (load.DOWNLOAD, load.UPGRADED)),
-                                   f"{sum(sum(one.late.values()) for one in each):,}",
-                                   middle([max(one.slowest.values()) for one in each], digits=2), str(rounds)))
-                for reason, count in sorted(each[-1].why.items(), key=lambda item: -item[1])[:3]:
-                    say(f"    {title}: {count} times {reason}")
-            section.tables.append(table)
+            section.tables.append(_table(label, found))
+            section.verdicts.append(_verdict(label, found[AUTO]))
+            for kind in (load.KEPT, load.FRESH):
+                failed[f"{label}: on {kind}"] = {title: statistics.median(one.failed[kind] for one in each)
+                                                 for title, each in found.items()}
     finally:
         world.close()
+    section.picture("performance-requests.svg", "Requests that fail during one renewal, each way beside the others",
+                    drawing.bars("Requests that fail during one renewal, of 100 a second on each kind of connection",
+                                 failed, "failed requests", 0))
     return section
+
+
+def _sizes(options: Options) -> list[tuple[int, int]]:
+    return [(1, options.rounds)] + ([(20, 1)] if options.thorough else [])
+
+
+def _table(label: str, found: dict[str, list[Got]]) -> Table:
+    table = Table(f"Requests during one renewal, {label}", _COLUMNS)
+    for title, each in found.items():
+        table.rows.append((title, *(_of(each, kind) for kind in (load.KEPT, load.FRESH)),
+                           *(_times(each, kind) for kind in (load.DOWNLOAD, load.WEBSOCKET)),
+                           f"{sum(sum(one.late.values()) for one in each):,}",
+                           middle([max(one.slowest.values()) for one in each], digits=2), str(len(each))))
+        for reason, count in sorted(each[-1].why.items(), key=lambda item: -item[1])[:3]:
+            say(f"    {title}: {count} times {reason}")
+    return table
+
+
+def _verdict(label: str, each: list[Got]) -> Verdict:
+    failed, asked = (sum(sum(kinds.values()) for kinds in all_of)
+                     for all_of in ([one.failed for one in each], [one.asked for one in each]))
+    return Verdict(f"`mode = auto`: no request fails ({label})",
+                   f"{failed:,} of {asked:,}, the download and the websocket among them", failed == 0)
 
 
 def _of(each: list[Got], kind: str) -> str:

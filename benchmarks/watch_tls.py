@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Sequence
 
+from benchmarks import drawing
 from benchmarks.figures import PAIR, Options, Section, Table, in_turn, pair, say
 from certbot_guard.servers.apache import ApacheServer, find_program
 from certbot_guard.watch import sites
@@ -98,4 +100,10 @@ def measure(options: Options) -> Section:
     pair(table, f"peak memory of that process, {many} (beside: 1)", found["peak"], found["peak of one"], "MB")
     pair(table, f"Apache says where its {hosts} virtual hosts are (beside: looking at them)", found["found"],
          found["at once"])
-    return Section([table])
+    section = Section([table])
+    section.picture("performance-tls.svg", "A look from outside at many virtual hosts", drawing.bars(
+        f"A look at {hosts} virtual hosts over TLS", {"": {
+            "guard": statistics.median(found["at once"]),
+            "guard, one more that is silent for 5 s": statistics.median(found["with a dead one"]),
+            "one after the other": statistics.median(found["in turn"])}}))
+    return section

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,9 @@ from contextlib import closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Sequence
 
+from benchmarks import drawing
 from benchmarks.figures import PAIR, Options, Section, Table, in_turn, pair, say
 from tests.support.apache import PrivateApache
 from tests.support.authority import Authority
@@ -95,12 +96,11 @@ def machine(lineages: int, hosts: int) -> closing[Machine]:
 
 def measure_status(options: Options) -> Section:
     """What a person waits for: the same machines, with and without a look at what is shown to visitors."""
-    if importlib.util.find_spec("certbot_guard.cli.status") is None:
-        return Section(notes=["`certbot-guard status` is left out: this tree has none."])
-    status = importlib.import_module("benchmarks.status")
+    from benchmarks import status  # which has this module's Machine
+
     lineages, hosts = (50, 20) if options.quick else (1000, 500)
     say("status")
-    table = Table("What a person waits for", PAIR)
+    table, shown = Table("What a person waits for", PAIR), {}
     with status.machine(lineages, hosts) as many, status.machine(1, 1) as one:
         for words, codes in ((("status",), (0,)), (("status", "--no-served"), (0,)), (("doctor", "--offline"), (0, 1))):
             found = in_turn({"many": partial(many.seconds, *words, codes=codes),
@@ -108,7 +108,18 @@ def measure_status(options: Options) -> Section:
             what = " ".join(["certbot-guard", *words])
             pair(table, f"`{what}`, {lineages:,} lineages, {hosts} virtual hosts (beside: one of each)", found["many"],
                  found["one"])
-    return Section([table])
+            shown[what] = _bars(lineages, found["many"], found["one"])
+    section = Section([table], [
+        "`status` looks at what each of the virtual hosts shows over TLS, in four seconds at the most; `--no-served` "
+        "does not. `doctor --offline` asks nothing of other machines, and looks at this machine's own timers and "
+        "crontabs, too. No message waits, and the history is empty."])
+    section.picture("performance-status.svg", "What a person waits for: status and doctor", drawing.bars(
+        f"status and doctor, with {lineages:,} lineages and {hosts} virtual hosts and with one of each", shown))
+    return section
+
+
+def _bars(lineages: int, many: Sequence[float], one: Sequence[float]) -> dict[str, float]:
+    return {f"guard, {lineages:,} lineages": statistics.median(many), "guard, 1 lineage": statistics.median(one)}
 
 
 def measure(options: Options) -> Section:
@@ -117,7 +128,11 @@ def measure(options: Options) -> Section:
     with machine(lineages, hosts) as many, machine(1, 1) as one:
         found = in_turn({"many": many.watched, "one": one.watched}, options.rounds, not options.quick)
     table = Table("The hourly look", PAIR)
-    what = f"`certbot-guard watch`, {lineages:,} lineages, {hosts} virtual hosts (beside: one of each)"
-    for label, part, unit in ((what, 0, "s"), ("peak memory of that process (beside: one of each)", 1, "MB")):
-        pair(table, label, [seen[part] for seen in found["many"]], [seen[part] for seen in found["one"]], unit)
-    return Section([table])
+    seconds, peaks = ([[seen[part] for seen in found[which]] for which in ("many", "one")] for part in (0, 1))
+    pair(table, f"`certbot-guard watch`, {lineages:,} lineages, {hosts} virtual hosts (beside: one of each)", *seconds)
+    pair(table, "peak memory of that process (beside: one of each)", *peaks, "MB")
+    section = Section([table])
+    section.picture("performance-watch.svg", "The hourly look, with many lineages and with one", drawing.bars(
+        f"The hourly look, with {lineages:,} lineages and {hosts} virtual hosts and with one of each",
+        {"certbot-guard watch": _bars(lineages, *seconds)}))
+    return section

@@ -5,7 +5,6 @@ Each has the same Apache, the same names and the same ACME server. What a way ne
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Callable, Optional, Sequence
 
 from tests.support.certbot import program
-from tests.support.context import Context, World
+from tests.support.context import CRON_PATH, Context, World
 from tests.support.site import Site
 
 PATIENCE_SECONDS = 900.0
@@ -21,7 +20,7 @@ PATIENCE_SECONDS = 900.0
 _NO_UNIT: dict[str, Optional[str]] = {"APACHE_STARTED_BY_SYSTEMD": "no unit of its own"}
 
 HOOKS, CRON, WEBROOT = "certbot's pre and post hooks", "`stop ; certbot ; start` in cron", "webroot, reload afterwards"
-STOP, PROXY, ACME_SH = "guard, `mode = stop`", "guard, `mode = proxy`", "acme.sh, standalone, pre and post hooks"
+STOP, AUTO, ACME_SH = "guard, `mode = stop`", "guard, `mode = auto`", "acme.sh, standalone, pre and post hooks"
 Prepare = Callable[[Site], None]
 
 
@@ -36,27 +35,25 @@ class Way:
 def ways(acme_sh: Optional[Path] = None) -> dict[str, Way]:
     """By title, what people use first."""
     found = {HOOKS: Way(_plain_site("standalone"), _with_hooks), CRON: Way(_plain_site("standalone"), _in_cron),
-             STOP: Way(_guarded_site("stop"), _guarded)}
-    if has_proxy():
-        found[PROXY] = Way(_guarded_site("proxy"), _proxied)
-    found[WEBROOT] = Way(_plain_site("webroot"), _with_webroot)
-    if acme_sh is not None and shutil.which("socat"):
+             STOP: Way(_guarded_site("stop"), _guarded), AUTO: Way(_guarded_site("auto"), _passed_through),
+             WEBROOT: Way(_plain_site("webroot"), _with_webroot)}
+    if acme_sh is not None and _can_stand_alone():
         found[ACME_SH] = Way(_acme_sh_site(acme_sh), _with_acme_sh)
     return found
 
 
 def left_out(acme_sh: Optional[Path] = None) -> list[str]:
     """A sentence for each way that was not measured."""
-    said = [] if has_proxy() else ["`mode = proxy` is left out: this tree has none."]
     if acme_sh is None:
-        said.append("acme.sh is left out: `--acme-sh PATH` names it.")
-    elif not shutil.which("socat"):
-        said.append("acme.sh is left out: its standalone server needs socat, which is not installed.")
-    return said
+        return ["acme.sh is left out: `--acme-sh PATH` names it."]
+    if not _can_stand_alone():
+        return ["acme.sh is left out: its standalone server needs socat or Python in cron's PATH."]
+    return []
 
 
-def has_proxy() -> bool:
-    return importlib.util.find_spec("certbot_guard.proxied") is not None
+def _can_stand_alone() -> bool:
+    """acme.sh 3.1.5, _startserver: socat, which answers each request after a second, or else a Python without it."""
+    return any(shutil.which(name, path=CRON_PATH) for name in ("socat", "python3", "python2", "python"))
 
 
 def names(count: int) -> list[str]:
@@ -144,7 +141,8 @@ def _guarded(context: Context) -> None:
     context.apache.wait_serving()
 
 
-def _proxied(context: Context) -> None:
+def _passed_through(context: Context) -> None:
+    """``mode = auto``, which is the default, has stopped nothing."""
     _guarded(context)
     reasons = [event.get("reason") for event in context.events("not-proxied")]
     assert context.events("proxy-placed") and not context.events("stopping"), reasons

@@ -1,4 +1,4 @@
-"""certbot's own log records, as events: why a lineage failed, and when a challenge was over.
+"""certbot's own log records, as events: why a lineage failed, and when no challenge is to come any more.
 
 A handler on the loggers ``certbot`` and ``acme``, installed while certbot builds its parser, so that it hears parse
 failures and lock errors too. It keeps a bounded number of records in memory, costs nothing while nothing happens, and
@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any, Callable, Optional
 
 from certbot_guard import evidence
+from certbot_guard.finalizing import Finalizing
 
 _RENEWAL = "certbot._internal.renewal"
 _EXIT = "certbot._internal.log"
@@ -25,7 +26,8 @@ _TEXT_LIMIT = 4000
 class Capture(logging.Handler):
     """Turns records into ``(kind, fields)`` events for :attr:`sink`; keeps them until there is one.
 
-    :ivar challenge_over: called, in certbot's thread, when the challenge server is about to close.
+    :ivar challenge_over: called, in certbot's thread, when the challenge server is about to close; and when an order is
+        finalized, since a CA that counts an earlier validation as good asks for no challenge.
     :ivar lineage_failed: called with the lineage's name when certbot gave it up.
     :ivar processing: the renewal configuration certbot looks at now, as it showed it, or None.
     :ivar ran: the pre hooks that certbot has run so far in this process.
@@ -45,6 +47,7 @@ class Capture(logging.Handler):
         self._failed_hook = ""  # what certbot calls a hook that has just failed: its output comes next
         self._broken: Optional[str] = None
         self._exchange = evidence.Exchange()
+        self._finalizing = Finalizing()
         self._challenges: list[dict[str, str]] = []  # those that failed, as certbot showed them
         self._exit_error: Optional[BaseException] = None  # certbot logs the exception first, then its text for people
 
@@ -70,6 +73,8 @@ class Capture(logging.Handler):
             return
         if record.name.startswith("acme"):
             self._exchange.hear(message, record.args)
+            if self._finalizing.hear(message, record.args) and self.challenge_over:
+                self.challenge_over()
         elif message == "Notifying user: %s":
             self._shown(str(record.args[0]) if record.args else "")
         elif message == "Cleaning up challenges":

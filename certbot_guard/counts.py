@@ -46,7 +46,11 @@ class Lineage:
 
 @dataclass
 class Directory:
-    """One of certbot's configuration directories, and its runs. ``outages`` are seconds, one for each."""
+    """One of certbot's configuration directories, and its runs. ``outages`` are seconds, one for each.
+
+    :ivar let_through: challenges that were let through the running web server
+    :ivar not_let_through: those that might have been, and for which it was to be stopped
+    """
 
     path: Path
     lineages: list[Lineage] = field(default_factory=list)
@@ -56,6 +60,8 @@ class Directory:
     last_outage_seconds: Optional[float] = None
     runs: int = 0
     outages: list[float] = field(default_factory=list)
+    let_through: int = 0
+    not_let_through: int = 0
 
 
 @dataclass
@@ -170,6 +176,9 @@ def _directory(path: Path, history: list[dict[str, Any]], now: datetime) -> Dire
     for run in own:  # the newest first
         outages = [outage.seconds for outage in outages_of(run["events"], now)]
         found.outages += outages
+        tried = [event.get("kind") for event in run["events"]]
+        found.let_through += tried.count("proxy-placed")
+        found.not_let_through += tried.count("not-proxied")
         facts, when = run["facts"], parsed(run["facts"].get("started"))
         if facts.get("dry_run") or when is None or facts.get("verb") not in ("renew", "", *_COMMAND_VERBS):
             continue

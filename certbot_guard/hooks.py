@@ -6,10 +6,11 @@ certbot reports it; ours is never the reason for one.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
 from certbot_guard import control
 from certbot_guard.errors import StateError
@@ -105,6 +106,15 @@ def main(arguments: list[str]) -> int:
     return {"pre": pre, "deploy": deploy, "post": post}[kind](run, window)  # type: ignore[operator]
 
 
+def _leave(code: int) -> NoReturn:
+    """End now: Apache is down while Python would tidy up, and certbot waits for it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # nobody reads it
+            pass
+    os._exit(code if code >= 0 else 128 - code)
+
+
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    sys.exit(code if code >= 0 else 128 - code)
+    _leave(main(sys.argv[1:]))

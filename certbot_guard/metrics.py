@@ -165,6 +165,11 @@ def _of_runs(directories: list[Directory], gauge: Any) -> Iterator[Any]:
                 rows(lambda one: sum(one.outages)), _OF_A_DIRECTORY)
     yield gauge("history_longest_outage_seconds", "The longest time that the web server was stopped, in the history "
                 "that is kept.", rows(lambda one: max(one.outages, default=0)), _OF_A_DIRECTORY)
+    yield gauge("history_challenges_let_through", "Challenges that were let through the running web server, which was "
+                "not stopped for them, in the history that is kept.", rows(lambda one: one.let_through),
+                _OF_A_DIRECTORY)
+    yield gauge("history_challenges_not_let_through", "Challenges that could not pass through the running web server, "
+                "in the history that is kept.", rows(lambda one: one.not_let_through), _OF_A_DIRECTORY)
 
 
 def _seconds(when: Optional[datetime]) -> Optional[float]:

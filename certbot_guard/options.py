@@ -157,9 +157,11 @@ OPTIONS = (
            "httpd), `systemd:UNIT`, the name or path of a program like apachectl, `command`, or the name of a "
            "controller that another package provides."),
     Option("server", "mode", one_of("auto", "proxy", "stop", "reload"), "auto", "auto",
-           "`auto` stops the server only for a challenge that needs its port; `proxy` lets such a challenge pass through "
-           "the running Apache, and stops it, and tells people so, where that does not work; `stop` stops the server "
-           "for every lineage whose challenge does not go through it by itself; `reload` never."),
+           "What becomes of a challenge that needs the server's port (`standalone`). `auto`: it passes through the "
+           "running Apache, which is reloaded for it and stopped only where that does not work; `proxy`: the same, and "
+           "people are told where it does not work; `stop`: the server is stopped for it, and for every lineage whose "
+           "challenge does not go through it by itself; `reload`: the server is never stopped, and no challenge "
+           "passes through."),
     Option("server", "max_outage", positive_duration, 300.0, "5m",
            "The longest time the server may be stopped."),
     Option("server", "drain", duration, 2.0, "2s",

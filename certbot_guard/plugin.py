@@ -68,18 +68,19 @@ def _session() -> Any:
 
 
 class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer):
-    """Stops and starts Apache around a renewal, brings it back whatever happens, and tells people of failures."""
+    """Lets challenges through Apache or stops it for them, brings it back whatever happens, tells of failures."""
 
-    description = "Stops and starts Apache around a renewal, brings it back, and tells people of every failure"
+    description = ("Lets challenges pass through Apache, or stops and starts it for them, and tells people of every "
+                   "failure")
 
     @classmethod
     def add_parser_arguments(cls, add: Callable[..., None]) -> None:
         add("config", default=None, metavar="PATH",
             help="The notification and server settings. (default: guard.ini in certbot's configuration directory)")
         add("mode", default=None, metavar="MODE",
-            help="auto (stop Apache only for a challenge that needs its port), proxy (let that pass through Apache, or "
-                 "stop it where that does not work), stop or reload. "
-                 "Overrides the settings file.")
+            help="auto (a challenge that needs Apache's port passes through it, and Apache is stopped only where that "
+                 "does not work), proxy (the same, and people are told where it does not), stop (Apache is stopped for "
+                 "every challenge) or reload (never). Overrides the settings file.")
         add("max-outage", default=None, metavar="TIME",
             help="The longest time Apache may be stopped, such as 5m or 90s. Overrides the settings file.")
         _listen()

@@ -59,7 +59,7 @@ def state(found: Account) -> str:
     if found.from_outside:
         return ""
     if not found.stopped:
-        return f"{name} was not touched"
+        return f"{name} was not " + ("stopped" if found.all("proxy-placed") else "touched")
     return f"{name} was started again" if all(outage.ended for outage in found.outages) else f"{name} may be DOWN"
 
 
@@ -82,7 +82,7 @@ def _status(found: Account) -> list[str]:
             first += f" It has not been serving {at}for {duration(since[-1].seconds)} so far."
         else:
             first += " It was not stopped by this run, or was serving again after it."
-    said = [first]
+    said = [first, *_why_stopped(found)]
     failed = found.all("start-failed")
     if found.serving is False and found.left_down:
         said += [f"It is left down: {line(event.get('reason'), REASON_LIMIT)}." for event in found.all("left-down")[-1:]]
@@ -100,6 +100,21 @@ def _status(found: Account) -> list[str]:
     if found.dry_run:
         said.append("This was a dry run: no certificate would have been replaced.")
     return said
+
+
+def _why_stopped(found: Account) -> list[str]:
+    """A sentence, where a challenge might have passed through the server; with mode = proxy it has news of its own."""
+    said_elsewhere = {event.get("lineage") for event in found.all("config-problem")}
+    stopped = {outage.lineage for outage in found.outages} - said_elsewhere
+    reasons = {str(event.get("lineage")): line(event.get("reason"), REASON_LIMIT)
+               for event in found.all("not-proxied") if event.get("lineage") in stopped}
+    if not reasons or found.serving is False:
+        return []
+    because = next(iter(reasons.values()))
+    names = [name for name, reason in reasons.items() if reason == because]
+    more = len(set(reasons.values())) - 1
+    others = f" (and {more} other reason{'s' if more > 1 else ''}: certbot-guard history)" if more else ""
+    return [f"The challenge of {listed(names, 3, 60)} could not pass through it: {because}{others}"]
 
 
 # -- what failed ---------------------------------------------------------------------------------------------------

@@ -33,6 +33,10 @@ LATE_STOP_SECONDS = 180.0
 TELL_AGAIN_SECONDS = (30, 60, 120, 300)
 # certbot closes its listener right after the record that ends a window; a listener that stays is not waited for long.
 LISTENER_PATIENCE_SECONDS = 10.0
+# It looks twice a second whether it is to stop, and at once when somebody connects (socketserver, serve_forever), so
+# it is knocked at. Where IPv6 and IPv4 have a server each they stop one after the other, within a second in any case.
+OFTEN_SECONDS = 1.2
+BETWEEN_KNOCKS_SECONDS = (0.01, 0.25)  # until then, and later
 # Between looks at Apache while a pre hook of the user's, which may stop it, is at work.
 HOOK_SECONDS = 2.0
 # certbot was killed while such a hook was at work: what the hook has just asked of Apache may take a while to show.
@@ -321,15 +325,28 @@ class Sentinel:
 
     def _wait_for_listener(self) -> None:
         """Wait until certbot's challenge server has left the port: Apache could not bind it before."""
-        deadline = time.monotonic() + LISTENER_PATIENCE_SECONDS
-        while self._certbot_holds_port() and time.monotonic() < deadline:
-            time.sleep(0.002)
+        began = knock_at = time.monotonic()
+        often, seldom = BETWEEN_KNOCKS_SECONDS
+        while (held := self._certbots_listeners()) and (now := time.monotonic()) < began + LISTENER_PATIENCE_SECONDS:
+            if now >= knock_at:
+                self._knock(held)
+                knock_at = time.monotonic() + (often if now < began + OFTEN_SECONDS else seldom)
+            time.sleep(0.001)
 
-    def _certbot_holds_port(self) -> bool:
+    def _knock(self, held: list[sockets.Listener]) -> None:
+        """Whoever else listens on that port, on another address, is left in peace."""
+        strangers = [other for other in sockets.listeners({one.port for one in held}) if other not in held]
+        for listener in held:
+            sockets.knock(listener, strangers)
+
+    def _certbots_listeners(self) -> list[sockets.Listener]:
+        """What certbot itself listens on of the ports that this window is for."""
         window = self._window or {}
         ports = window.get("ports") or self._lineage_of(window.get("window")).get("ports") or []
-        pid = int(self.run.facts["pid"])
-        return any(pid in sockets.listening_pids(port) for port in ports)
+        return [listener for listener in sockets.of_processes([int(self.run.facts["pid"])]) if listener.port in ports]
+
+    def _certbot_holds_port(self) -> bool:
+        return bool(self._certbots_listeners())
 
     def _end_window(self, by: str) -> bool:
         """One attempt to make Apache serve; afterwards the window is over, or a retry is due."""

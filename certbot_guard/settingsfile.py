@@ -170,7 +170,7 @@ _HEAD = """\
 """
 _ABOUT = {
     "notify": "Who is told. Each line is a channel: a name of yours, =, and the URL of an Apprise service.",
-    "server": "How the web server is stopped and started for a challenge that needs its port.",
+    "server": "How a challenge that needs the web server's port gets it: it passes through, or the server is stopped.",
     "messages": "How often the same is told, and for how long it is tried.",
     "watch": "What \"certbot-guard watch\" looks at.",
     "deploy": "What else uses the certificates and is reloaded with them.",

@@ -64,8 +64,6 @@ def end_window(run: Run, server: IWebServer, opened: dict[str, Any], by: str) ->
     """
     window = opened["window"]
     before = opened.get("before") or {}
-    events = run.events()
-    failed_before = any(event["kind"] == "start-failed" and event.get("window") == window for event in events)
     try:
         server.start(before, float((run.facts.get("server") or {}).get("drain_seconds", 2.0)))
     except LeftDownError as error:
@@ -77,6 +75,7 @@ def end_window(run: Run, server: IWebServer, opened: dict[str, Any], by: str) ->
     except Exception as error:  # a bug of a controller must not end the sentinel: it tries again
         _note_failure(run, window, f"certbot-guard's own error: {type(error).__name__}: {error}", "")
         return False
+    failed_before = any(event["kind"] == "start-failed" and event.get("window") == window for event in run.events())
     run.note("serving", window=window, by=by, again=failed_before, outage_seconds=_outage_seconds(run, opened))
     return True
 

@@ -149,10 +149,6 @@ def script(stage: str) -> list[tuple[str, str, Optional[list[tuple[str, str]]]]]
             ("The line that setup said to put instead", f"echo '{mended}' | crontab -", None),
             ("Is anything still wrong?", f"{guard} doctor", None),
             ("A guarded renewal", "/opt/certbot/bin/certbot renew --force-renewal --no-random-sleep-on-renew", None),
-            ("What doctor proposed: a challenge that needs no stop",
-             f"/opt/certbot/bin/certbot reconfigure --cert-name {NAME} --webroot -w /var/www/html", None),
-            ("", "/opt/certbot/bin/certbot renew --force-renewal --no-random-sleep-on-renew --quiet", None),
-            ("", f"{guard} doctor | tail -1", None),
             ("How it stands", f"{guard} status", None),
             ("", f"{guard} history", None)]
 

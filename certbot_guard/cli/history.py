@@ -24,8 +24,8 @@ from certbot_guard.cli.progress import progress
 @click.pass_obj
 def history(config_path: Path, as_json: bool, most: int, lineage: Optional[str], config_dirs: tuple[Path, ...]) -> None:
     """Show the runs that certbot-guard remembers, the newest first: when, how certbot was started, what came of each
-    lineage, how long the web server was stopped, and who was told. A run with nothing due leaves no trace here. Changes
-    nothing.
+    lineage, how long the web server was stopped, or that a challenge passed through it, and who was told. A run with
+    nothing due leaves no trace here. Changes nothing.
 
     Exit code 1: something that is remembered could not be read.
     """

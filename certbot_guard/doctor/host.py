@@ -24,8 +24,10 @@ from certbot_guard.units import planning
 from certbot_guard.watch import files
 
 if TYPE_CHECKING:
+    from certbot_guard.doctor.passages import Way
     from certbot_guard.doctor.result import Result
     from certbot_guard.job import Job
+    from certbot_guard.run import Run
 
 T = TypeVar("T")
 USUAL = Path("/etc/letsencrypt")
@@ -181,6 +183,20 @@ class Host:
     def listening(self) -> dict[int, set[int]]:
         """Who listens on the ports that challenges need: process ids by port."""
         return {port: sockets.listening_pids(port) for port in sorted({http_port(one) for one in self.standalone})}
+
+    @Once
+    def passage_of_server(self) -> Way:
+        """What keeps every challenge from passing through the server. :raises ServerError: it cannot be asked now."""
+        from certbot_guard.doctor import passages
+
+        return passages.of_server(self)
+
+    @Once
+    def runs(self) -> list[Run]:
+        """The runs that are kept, oldest first."""
+        from certbot_guard.doctor import passages
+
+        return passages.runs(self)
 
     # -- others ------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from certbot_guard import text
-from certbot_guard.doctor import webroots
+from certbot_guard.doctor import of_passage, passages, webroots
 from certbot_guard.doctor.check import Check, Group, ok, problem, skipped, some, warning
 from certbot_guard.doctor.host import Host, http_port
 from certbot_guard.doctor.result import Result
@@ -93,7 +93,7 @@ def _of_port(host: Host, port: int, lineages: list[Lineage]) -> Result:
                     return problem("challenge-port", f"port {port} is {text.line(host.server.name, 200)}'s, and "
                                    f"nothing stops it for {text.listed([one.name for one in bare])}", why="certbot "
                                    "cannot listen there, so their renewal fails.", remedy=webroots.adopt(bare))
-                return ok("challenge-port", f"port {port} is {text.line(host.server.name, 200)}'s, which is stopped "
+                return ok("challenge-port", f"port {port} is {text.line(host.server.name, 200)}'s, which makes way "
                           f"for the challenges of {for_whom}")
         elif host.listening[port]:
             owner = processes.describe(min(host.listening[port]))
@@ -115,8 +115,12 @@ def _avoidable(host: Host) -> Iterator[Result]:
         yield skipped("standalone-avoidable", "no lineage has the authenticator standalone" if not host.standalone
                       else _NO_SERVER)
         return
+    stopped_for = [one for one in host.standalone if not _passes(host, one)]
+    if not stopped_for:
+        yield ok("standalone-avoidable", "each challenge is expected to pass through the running web server")
+        return
     roots = webroots.Webroots.of_server(host.server)
-    found = [(one, roots.of_lineage(one, http_port(one))) for one in host.standalone]
+    found = [(one, roots.of_lineage(one, http_port(one))) for one in stopped_for]
     able = [(one, directories) for one, directories in found if directories]
     yield from some([warning(
         "standalone-avoidable", f"{text.line(one.name, 120)} could be renewed without stopping "
@@ -128,6 +132,14 @@ def _avoidable(host: Host) -> Iterator[Result]:
         "lineages")
     if not able:
         yield ok("standalone-avoidable", "no lineage with the authenticator standalone could surely do without it")
+
+
+def _passes(host: Host, lineage: Lineage) -> bool:
+    """Is its challenge expected to pass through the running server, now or once it is guarded?"""
+    try:
+        return not passages.of_lineage(host, lineage).why_not
+    except ServerError:
+        return False
 
 
 def _version(host: Host) -> tuple[str, str]:
@@ -157,8 +169,8 @@ GROUP = Group("Web server", (
     Check("server-serving", "it serves", "Its listening sockets, and whether they answer.", _serving),
     Check("challenge-port", "who has the port of the challenge is known", "certbot's authenticator standalone listens "
           "on port 80 (http01_port): only our web server may be there, or nobody.", _port),
-    Check("standalone-avoidable", "no lineage is standalone where webroot would do", "Where Apache serves every name "
-          "of a lineage from a directory, and nothing in its virtual hosts is in the way, webroot renews without any "
-          "stop.",
-          _avoidable),
+    of_passage.CHECK,
+    Check("standalone-avoidable", "no lineage has the web server stopped where webroot would do", "Of lineages whose "
+          "challenge cannot pass through the running server (passage): where Apache serves every name of one from a "
+          "directory, and nothing in its virtual hosts is in the way, webroot renews without any stop.", _avoidable),
 ))

@@ -28,8 +28,8 @@ def stops(job: Job, context: Context) -> Optional[Result]:
     server = "Apache" if steps[stop].server == "apache" else text.line(steps[stop].server, 60)
     remedy = f"Let certbot stop {server} itself, by hooks: they run only when something is due."
     if server == "Apache":
-        remedy = ("Put this line instead: it stops and starts Apache around each challenge that needs its port, and "
-                  "only then." + _adopt(context))
+        remedy = ("Put this line instead: Apache serves on, and is stopped, for some seconds, only for a challenge "
+                  "that cannot pass through it." + _adopt(context))
     if start is None:
         says = f"{server} is stopped before certbot runs, and this line does not start it again."
         return result("cron-stop-and-start", job, says,
@@ -55,8 +55,8 @@ def _unit_stops(job: Job) -> Optional[Result]:
                              for values in (job.before, job.after, job.always))
     if not {"stop", "graceful-stop"} & set(before):
         return None
-    remedy = (f"Put these lines into a drop-in (systemctl edit {job.unit}): certbot-guard stops Apache only around a "
-              "challenge that needs its port.")
+    remedy = (f"Put these lines into a drop-in (systemctl edit {job.unit}): certbot-guard stops Apache only for a "
+              "challenge that cannot pass through it.")
     if "start" in always or "restart" in always:
         return result("unit-stop-and-start", job, "Apache is stopped for the whole of every run of this service.",
                       "ExecStartPre stops it also when nothing is due, and it is down for as long as certbot takes.",

@@ -79,8 +79,26 @@ def lines(one: RunRow, width: Optional[int], now: Optional[datetime] = None) -> 
     said += [f"  {outcome}: {text.listed(names, _LINEAGES)}" for outcome, names in groups.items()]
     said += [f"  wrong: {words}" for words in one.troubles]
     said += [f"  {outage(gap)}" for gap in one.outages]
+    said += [f"  {words}" for words in passages(one)]
     said.append(f"  told: {told(one, now or utc_now())}")
     return [line for words in said for line in wrapped(words, width, "    ")]
+
+
+def passages(one: RunRow) -> list[str]:
+    """Which challenges passed through the running web server, and why others could not."""
+    said, through = [], [name for name in one.without_a_stop if one.results.get(name) in results.PROVED]
+    if through:
+        said.append(f"challenge passed through the running web server: {text.listed(through, _LINEAGES)}"
+                    + ("" if one.outages else "; no outage"))
+    # certbot did not come so far, or the CA did not get its answer.
+    others = [name for name in one.without_a_stop if name not in through]
+    if others:
+        said.append(f"web server not stopped, the challenge was let through it: {text.listed(others, _LINEAGES)}")
+    reasons: dict[str, list[str]] = {}
+    for name, why_not in one.not_let_through.items():
+        reasons.setdefault(why_not, []).append(name)
+    return said + [f"challenge could not pass through the running web server: {text.listed(names, _LINEAGES)}: "
+                   f"{why_not}" for why_not, names in reasons.items()]
 
 
 def outage(gap: Any) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Optional
 
@@ -13,10 +14,13 @@ from certbot_guard.overview.books import Told
 RENEWED, NOT_LOADED, FAILED, REFUSED = "renewed", "renewed, not loaded", "failed", "refused"
 NOT_ATTEMPTED, UNFINISHED, TRIED_OUT = "not attempted", "not finished", "tried out"
 WELL = frozenset({RENEWED})
+# So the CA has its answer.
+PROVED = frozenset({RENEWED, NOT_LOADED, TRIED_OUT})
 # What an event says of its lineage; the last one counts. "lineage" is the beginning of an attempt.
 _OUTCOMES = {"lineage": UNFINISHED, "deployed": RENEWED, "lineage-failed": FAILED, "refused": REFUSED,
              "overdue": FAILED, "reload-refused": NOT_LOADED, "reload-failed": NOT_LOADED, "not-served": NOT_LOADED}
 _COMMAND_LIMIT = 200
+_REASON_LIMIT = 300
 _TROUBLES = 20
 
 
@@ -28,6 +32,8 @@ class RunRow:
     :ivar command: how it was started, without secrets
     :ivar ok: whether it went well; None where that is not known, or not yet
     :ivar results: by lineage, what came of the attempt
+    :ivar passages: of each lineage whose challenge was to pass through the running web server: a sentence why it could
+        not; empty where it could
     :ivar troubles: one harmless line each
     :ivar told: to whom its messages went
     :ivar under: what supervised it, or nothing
@@ -47,6 +53,7 @@ class RunRow:
     certbot_version: str = ""
     verb: str = ""
     logs_dir: str = ""
+    passages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_renewal(self) -> bool:
@@ -60,11 +67,24 @@ class RunRow:
             return "not finished"
         return "went well" if self.ok else "failed"
 
+    @property
+    def without_a_stop(self) -> list[str]:
+        """The lineages whose challenge was let through, so that nothing had to be stopped for it."""
+        return [name for name, why_not in self.passages.items() if not why_not]
+
+    @property
+    def not_let_through(self) -> dict[str, str]:
+        """By lineage, why the web server was to be stopped, though the challenge might have passed through it."""
+        return {name: why_not for name, why_not in self.passages.items() if why_not}
+
     def to_json(self) -> dict[str, Any]:
         return {
             "id": text.line(self.id, 80), "config_dir": text.line(self.config_dir, 300), "started": iso(self.started),
             "command": self.command, "supervised": bool(self.under), "dry_run": self.dry_run, "ok": self.ok,
-            "lineages": [{"name": text.line(name, 300), "outcome": outcome} for name, outcome in self.results.items()],
+            "lineages": [{"name": text.line(name, 300), "outcome": outcome,
+                          "let_through": self.passages[name] == "" if name in self.passages else None,
+                          "why_not_let_through": self.passages.get(name) or None}
+                         for name, outcome in self.results.items()],
             "troubles": list(self.troubles), "certbot_version": self.certbot_version,
             "outages": [{"lineage": text.line(one.lineage, 300) or None, "since": iso(one.since),
                          "seconds": round(one.seconds, 3), "ended": one.ended} for one in self.outages],
@@ -95,7 +115,7 @@ def row(facts: dict[str, Any], events: list[dict[str, Any]], now: datetime, told
                   command_of(facts), bool(facts.get("dry_run")), ok, results, troubles,
                   tuple(_outages(events, now)), told, "certbot-guard run" if facts.get("supervised") else "",
                   text.line(facts.get("certbot_version"), 40), str(facts.get("verb") or ""),
-                  str(facts.get("logs_dir") or ""))
+                  str(facts.get("logs_dir") or ""), passages_of(events))
 
 
 def is_over(events: list[dict[str, Any]]) -> bool:
@@ -119,6 +139,17 @@ def results_of(events: list[dict[str, Any]]) -> dict[str, str]:
             found.update((str(one), NOT_ATTEMPTED) for one in event.get("lineages") or ())
         elif name and kind in _OUTCOMES:
             found[name] = _OUTCOMES[kind]
+    return found
+
+
+def passages_of(events: list[dict[str, Any]]) -> dict[str, str]:
+    """By lineage, whether its challenge was let through the running web server: ``""``, or a sentence why not."""
+    found: dict[str, str] = {}
+    for event in events:
+        name = str(event.get("lineage") or "")
+        if name and event["kind"] in ("proxy-placed", "not-proxied"):
+            found[name] = "" if event["kind"] == "proxy-placed" else text.line(
+                event.get("reason"), _REASON_LIMIT) or "not known"
     return found
 
 

@@ -33,6 +33,9 @@ def section(found: Overview) -> Markup:
                f"{duration(sum(gap.seconds for gap in gaps))} in all, "
                f"{duration(max(gap.seconds for gap in gaps))} at the most."
                if gaps else "The web server was not stopped."))
+    through = sum(len(one.without_a_stop) for one in runs)
+    if through:
+        said += f" {through:,} challenge{' was' if through == 1 else 's were'} let through it while it served."
     later = sum(one.started is not None and one.started.date() > today for one in found.runs)
     if later:
         said += (f" {later:,} more {'is' if later == 1 else 'are'} dated later than today and not shown here: was the "
@@ -108,8 +111,18 @@ def _cells(one: RunRow, now: datetime) -> list[Child]:
                              for outcome, names in groups.items()]
     gaps: list[Child] = [tag("div", duration(gap.seconds) + ("" if gap.ended else ", and not started since"))
                          for gap in one.outages]
+    gaps += [tag("div", words) for words in _passages(one)]
     how = one.outcome + (", a dry run" if one.dry_run else "")
     return [tag("span", moment(one.started), class_="date"),
             tag("div", tag("span", how, class_="word"), tag("small", outside(one.command, 120)), class_=word or None),
             tag("div", *lineages) if lineages else None, tag("div", *gaps) if gaps else None,
             tag("div", told(one, now))]
+
+
+def _passages(one: RunRow) -> list[str]:
+    said = []
+    if one.without_a_stop:
+        said.append("not stopped, the challenge was let through" if not one.not_let_through and not one.outages else
+                    f"let through: {text.listed(one.without_a_stop, _NAMES, 80)}")
+    return said + [f"not let through: {text.line(name, 80)}: {text.line(why_not, 250)}"
+                   for name, why_not in list(one.not_let_through.items())[:_NAMES]]

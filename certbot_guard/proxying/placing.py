@@ -19,7 +19,8 @@ from typing import Any, Callable, Iterable, Optional
 
 from certbot_guard import text
 from certbot_guard.errors import RefusedError, ServerError
-from certbot_guard.proxying import loopback, modules, placement, snippet
+from certbot_guard.proxying import loopback, modules, placement, room, snippet
+from certbot_guard.servers.configuration import Configuration
 from certbot_guard.servers.instance import Instance
 
 _MODE = 0o644
@@ -43,10 +44,11 @@ def place(server: Any, port: int, pid: int, names: Iterable[str],
     instance = _instance(server)
     configuration = instance.configtest()
     path = placement.path(configuration)
-    if _exists(path) and not is_ours(path):
-        raise ServerError(f"{text.line(path)} is there already, and certbot-guard did not write it")
+    if _exists(path):
+        configuration = _without_what_was_left(instance, path)
     content = snippet.text(port, pid, names, loopback.ADDRESS, modules.missing(instance.dump, configuration))
     _rehearse(instance, content)
+    room.wait(instance)
     announce(path)
     try:
         _write(path, content.encode("ascii"))
@@ -195,6 +197,20 @@ def _instance(server: Any) -> Instance:
     if instance is None:
         raise ServerError(f"{server.name} is not known to be Apache")
     return instance
+
+
+def _without_what_was_left(instance: Instance, path: Path) -> Configuration:
+    """The configuration as it is without the file of ours that is there: it may load modules, and is replaced.
+
+    :raises ServerError: it is not ours, or cannot be changed.
+    """
+    if not is_ours(path):
+        raise ServerError(f"{text.line(path)} is there already, and certbot-guard did not write it")
+    try:
+        _disarm(path)
+    except OSError as error:
+        raise ServerError(f"{text.line(path)} cannot be written: {error.strerror or error}") from error
+    return instance.configtest()
 
 
 def _rehearse(instance: Instance, content: str) -> None:

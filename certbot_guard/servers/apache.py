@@ -157,14 +157,13 @@ class ApacheServer:
                 return
         self._respect(snapshot)
         self.instance.clear_pid_file(drain_seconds)
-        self.instance.clear_orphans()
+        old = self.instance.clear_orphans()
         serving.refuse_strangers(before, lambda pid: False, self.name)
         mark = self.instance.log_mark()
-        self._start_once(before, patience, mark)
+        self._start_once(before, patience, mark, old)
         self._served_for = snapshot
 
-    def _start_once(self, before: dict[Place, str], patience: float, mark: int) -> None:
-        old = set(self.instance.processes())
+    def _start_once(self, before: dict[Place, str], patience: float, mark: int, old: set[int]) -> None:
         bare = os.path.basename(self.instance.program) in _BARE_PROGRAMS
         words = [self.instance.program, *(["-k", "start"] if bare else ["start"])]
         # Debian's apache2ctl hands "start" to systemctl, and so to another Apache, unless it is told that

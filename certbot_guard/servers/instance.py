@@ -232,9 +232,15 @@ class Instance:
         """Does Apache itself take that pid for stale? It asks by kill(pid, 0), which a zombie answers."""
         return bool(pid) and not os.path.exists(f"/proc/{pid}")
 
-    def clear_orphans(self) -> None:
-        """No orphaned worker is left. Nothing but SIGKILL ends them (measured, 2.4.71)."""
-        self.kill(self.orphans())
+    def clear_orphans(self) -> set[int]:
+        """No orphaned worker is left; the processes that are left are returned.
+
+        Nothing but SIGKILL ends an orphan (measured, 2.4.71).
+        """
+        above = {pid: processes.parent(pid) for pid in self.processes()}
+        orphans = {pid for pid in above if _is_orphan(pid, above)}
+        self.kill(orphans)
+        return above.keys() - orphans
 
     def end(self, parents: Iterable[int], drain_seconds: float) -> None:
         """These parents and their workers are gone: by themselves in ``drain_seconds``, or by force."""

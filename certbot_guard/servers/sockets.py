@@ -1,4 +1,4 @@
-"""Listening TCP sockets of this network namespace, and the processes that hold them, as /proc shows them."""
+"""Listening TCP sockets of this network namespace, and the processes that hold them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import struct
 from dataclasses import dataclass
 from typing import Iterable, Optional
 
+from certbot_guard.servers import sockdiag
+
 _LISTEN = b"0A"
 _CHUNK_LINES = 256
 ANY_ADDRESSES = ("0.0.0.0", "::")
+# Where a visitor on this machine finds a socket that listens on every address.
+_LOOPBACK = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}
+_KNOCK_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -49,20 +54,28 @@ class Listener:
 def listeners(ports: Optional[Iterable[int]] = None) -> list[Listener]:
     """Every listening TCP socket, or those on ``ports``."""
     wanted = None if ports is None else set(ports)
-    found = []
-    for path in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
-        for local, inode in _listening_lines(path):
-            port = int(local[-4:], 16)
-            if wanted is None or port in wanted:
-                found.append(Listener(_address(local[:-5]), port, inode))
-    return found
+    return [listener for listener in _every_listener() if wanted is None or listener.port in wanted]
 
 
 def inodes_listening() -> set[int]:
     """The inodes of all listening sockets: what a caller asks often."""
-    return {
-        inode for path in ("/proc/self/net/tcp", "/proc/self/net/tcp6") for _, inode in _listening_lines(path)
-    }
+    return {listener.inode for listener in _every_listener()}
+
+
+def _every_listener() -> list[Listener]:
+    try:
+        return [Listener(*found) for found in sockdiag.listening()]
+    except OSError:  # a kernel without it, or a sandbox that does not let us ask
+        return listeners_in_proc()
+
+
+def listeners_in_proc() -> list[Listener]:
+    """Every listening TCP socket, as /proc shows them."""
+    return [
+        Listener(_address(local[:-5]), int(local[-4:], 16), inode)
+        for path in ("/proc/self/net/tcp", "/proc/self/net/tcp6")
+        for local, inode in _listening_lines(path)
+    ]
 
 
 def held_by(pid: int) -> set[int]:
@@ -106,6 +119,23 @@ def is_listening(port: int) -> bool:
 def listening_pids(port: int) -> set[int]:
     """The processes that listen on ``port``, on any address, as far as they can be seen."""
     return {pid for held in owners(listeners([port])).values() for pid in held}
+
+
+def knock(listener: Listener, strangers: Iterable[Listener]) -> bool:
+    """Connect to ``listener`` and hang up, as a visitor who has nothing to ask. Was it reached?
+
+    Never where one of ``strangers`` would answer. Waits for a moment at the most, and sends nothing.
+    """
+    in_the_way = list(strangers)
+    for address in _LOOPBACK.get(listener.address, (listener.address,)):
+        if any(other.covers(address, listener.port) for other in in_the_way):
+            continue
+        try:
+            socket.create_connection((address, listener.port), timeout=_KNOCK_SECONDS).close()
+            return True
+        except OSError:  # no such address on this machine, or it has just left, or it has visitors enough
+            continue
+    return False
 
 
 def _listening_lines(path: str) -> list[tuple[str, int]]:

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Sequence
 
-from certbot_guard import text, trust
+from certbot_guard import config, text, trust
 from certbot_guard.errors import GuardError
 from certbot_guard.setup.surveying import Survey
 from certbot_guard.setup.work import CONFIG_DIR, Work
@@ -163,7 +163,8 @@ def rehearse(work: Work, survey: Survey) -> None:
     stopped = [one.name for one in survey.every_lineage if one.authenticator == "standalone"]
     work.say("  certbot asks the CA's server for tests for each certificate, and saves none of them.")
     if stopped:
-        work.say(f"  The web server is stopped for some seconds for each of: {text.listed(stopped)}")
+        for words in _what_is_stopped(work, text.listed(stopped)):
+            work.say(f"  {words}")
     commands = [dry_run(survey.certbot, path) for path, found in survey.lineages.items() if found]
     if not work.asker.yes("dry-run", f"Run {' and '.join(map(shlex.join, commands))}?", False):
         work.tally.skipped.append("the dry run")
@@ -178,6 +179,13 @@ def rehearse(work: Work, survey: Survey) -> None:
             work.tally.failed.append(f"the dry run: certbot ended with code {code}; {work.ours} explain says why")
         else:
             work.tally.tried.append("the dry run went well")
+
+
+def _what_is_stopped(work: Work, names: str) -> Sequence[str]:
+    if config.load(work.config_path).server.mode == "stop":
+        return [f"The web server is stopped for some seconds for each of: {names}"]
+    return ["A challenge that needs Apache's port passes through it where that is possible; else the web server is",
+            f"stopped for some seconds. It is needed for: {names}"]
 
 
 def dry_run(certbot: Path, config_dir: Path) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -79,3 +79,27 @@ def test_the_command_that_doctor_gives_takes_the_stop_out_of_a_renewal(context: 
     assert context.home.conf("alone.guard.test")["renewalparams"]["installer"] == "guard"
     _, said = doctor(context, "--only", "standalone-avoidable")
     assert of(said, "standalone-avoidable")["status"] == "skipped"
+
+
+def test_what_will_pass_through_apache_and_what_will_not_is_said_and_apache_is_left_alone(
+        new_context: Callable[..., Context]) -> None:
+    context = new_context(open_directory=True)
+    context.obtain("alone.guard.test", days_left=60, vhost="")
+    context.apache.add_vhost("alone", server_name="alone.guard.test", extra=f"DocumentRoot {context.apache.docroot}")
+    context.guard_ini()
+    context.apache.start()
+    only = ("--only", "passage", "--only", "standalone-avoidable")
+    log, files = context.apache.error_log.read_bytes(), sorted(context.apache.vhosts.iterdir())
+    _, said = doctor(context, *only)
+    found = of(said, "passage")
+    assert found["status"] == "ok" and "keeps serving while alone.guard.test is renewed" in found["says"], found
+    assert of(said, "standalone-avoidable")["status"] == "ok"
+    assert (context.apache.error_log.read_bytes(), sorted(context.apache.vhosts.iterdir())) == (log, files)
+    # What only a renewal can see is known once there was one.
+    context.apache.add_vhost("alone", server_name="alone.guard.test", extra='<If "true">\nRequire all denied\n</If>')
+    context.certbot("renew", "--dry-run", "--no-random-sleep-on-renew", check=True)
+    context.wait_settled()
+    _, said = doctor(context, *only)
+    found = of(said, "passage")
+    assert found["status"] == "warning" and "a token did not come through" in found["says"], found
+    assert "403" in found["says"]

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -41,6 +41,35 @@ def renewed_on_the_disk(context: Context, name: str) -> None:
         os.utime(archive / f"{kind}9.pem", (time.time() - 3600, time.time() - 3600))
         (live / f"{kind}.pem").unlink()
         (live / f"{kind}.pem").symlink_to(f"../../archive/{name}/{kind}9.pem")
+
+
+@as_root
+@with_apache
+def test_a_challenge_that_passed_through_is_shown_so_and_one_that_could_not_with_its_reason(
+        new_context: Callable[..., Context]) -> None:
+    context = new_context(open_directory=True)
+    context.guarded_site(ONE)
+    context.obtain(TWO, vhost="")
+    context.apache.add_vhost(TWO, server_name=TWO, extra='<If "true">\nRequire all denied\n</If>')
+    context.apache.stop()
+    context.apache.start()
+    assert context.renew("--cert-name", ONE).returncode == 0
+    assert context.renew("--cert-name", TWO).returncode == 0
+    context.wait_settled()
+    directories = ("--config-dir", str(context.home.config))
+    second, first = said(context.guard("history", "--json", *directories))["runs"]
+    assert first["outages"] == [] and first["lineages"] == [
+        {"name": ONE, "outcome": "renewed", "let_through": True, "why_not_let_through": None}]
+    shown, = second["lineages"]
+    assert (shown["name"], shown["outcome"], shown["let_through"]) == (TWO, "renewed", False)
+    assert "403" in shown["why_not_let_through"] and [one["lineage"] for one in second["outages"]] == [TWO]
+    words = context.guard("history", *directories).output
+    assert f"challenge passed through the running web server: {ONE}; no outage" in words
+    assert f"challenge could not pass through the running web server: {TWO}: a token did not come through" in words
+    numbers = context.guard("metrics", check=True).output
+    for wanted in ("history_challenges_let_through", "history_challenges_not_let_through", "history_outages"):
+        line = next(one for one in numbers.splitlines() if one.startswith(f"certbot_guard_{wanted}{{"))
+        assert line.endswith(" 1.0"), line
 
 
 @as_root

@@ -319,7 +319,7 @@ def test_other_units_are_reloaded_after_a_deployment(site: Context, certbots: Pa
     systemctl("daemon-reload")
     systemctl("start", "other-daemon.service")
     guarded(site)
-    site.guard_ini(server="control = auto", more="[deploy]\nalso_reload = other-daemon no-such-daemon\n")
+    site.guard_ini(server="control = auto\nmode = stop", more="[deploy]\nalso_reload = other-daemon no-such-daemon\n")
     assert site.renew().returncode == 0
     site.wait_settled()
     systemctl("stop", "other-daemon.service")

@@ -189,6 +189,16 @@ def test_the_outages_of_the_history_are_counted_and_added(host: Host) -> None:
     assert found["last_run_longest_outage_seconds",] == 0
 
 
+def test_a_challenge_that_was_let_through_is_no_outage_and_is_counted_beside_those_that_were_not(host: Host) -> None:
+    host.run("1", 50, ("not-proxied", {"lineage": "a"}), STOPPED, serving(4.0), ("exit", {}))
+    host.run("2", 26, ("proxy-placed", {"lineage": "a"}), ("deployed", {"lineage": "a"}), ("exit", {}))
+    host.run("3", 2, ("proxy-placed", {"lineage": "a"}), ("proxy-placed", {"lineage": "b"}), ("exit", {}))
+    found = host.numbers()
+    assert found["history_outages",] == 1 and found["history_longest_outage_seconds",] == 4.0
+    assert found["last_run_longest_outage_seconds",] == 0
+    assert (found["history_challenges_let_through",], found["history_challenges_not_let_through",]) == (3, 1)
+
+
 def test_messages_that_wait_are_counted_by_channel_and_a_channel_without_any_is_zero(host: Host) -> None:
     host.settings("[channel mail]\nevents = failure\n")
     assert host.numbers()["undelivered_messages", "mail"] == 0

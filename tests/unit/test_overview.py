@@ -552,6 +552,58 @@ def test_a_run_that_is_not_told_yet_is_in_the_history_and_not_finished(made: Mad
     assert "AND NOT STARTED SINCE" in "\n".join(past.lines(only, None))
 
 
+def passed(made: MadeUp, days_ago: float, *found: tuple[str, dict[str, Any]], **more: Any) -> None:
+    """A run with these events is in the history."""
+    facts = made.facts(days_ago, **more)
+    events = [{"n": number, "kind": kind, "at": facts["started"], "mono": float(number), **fields}
+              for number, (kind, fields) in enumerate([("opened", {}), *found, ("exit", {}), ("settled", {})])]
+    with closing(Journal.open(made.state, str(made.settings))) as book:
+        book.record_run(facts, events)
+
+
+ONE = {"lineage": "one.example.com", "names": ["one.example.com"]}
+WHY = "it has a pre hook, which may stop the web server"
+LET_THROUGH = (("proxy-placing", ONE), ("proxy-placed", ONE), ("lineage", ONE))
+
+
+def test_a_challenge_that_passed_through_is_no_stop_and_not_unknown(made: MadeUp) -> None:
+    made.lineage("one.example.com")
+    passed(made, 1, *LET_THROUGH, ("deployed", ONE), ("reloaded", ONE), ("proxy-removed", ONE))
+    (only,) = past.runs(configuration.load(made.settings), 5).runs
+    assert "  challenge passed through the running web server: one.example.com; no outage" in past.lines(only, None)
+    shown = only.to_json()
+    assert shown["outages"] == [] and shown["lineages"] == [
+        {"name": "one.example.com", "outcome": "renewed", "let_through": True, "why_not_let_through": None}]
+    page = whole.render(look(made))
+    assert "not stopped, the challenge was let through" in page and "1 challenge was let through it" in page
+
+
+def test_a_challenge_that_was_let_through_and_failed_is_not_said_to_have_passed(made: MadeUp) -> None:
+    passed(made, 1, *LET_THROUGH, ("lineage-failed", {**ONE, "error": "503"}))
+    (only,) = past.runs(configuration.load(made.settings), 5).runs
+    said = "\n".join(past.lines(only, None))
+    assert "web server not stopped, the challenge was let through it: one.example.com" in said
+    assert "passed through" not in said
+
+
+def test_why_a_challenge_could_not_pass_through_is_in_the_history_of_that_run(made: MadeUp) -> None:
+    passed(made, 1, ("not-proxied", {**ONE, "reason": WHY}), ("lineage", ONE), ("stopping", {**ONE, "window": 1}),
+           ("serving", {"window": 1, "outage_seconds": 1.2}), ("deployed", ONE))
+    (only,) = past.runs(configuration.load(made.settings), 5).runs
+    assert past.lines(only, None)[3:5] == [
+        "  web server stopped for 1.2 s for one.example.com",
+        f"  challenge could not pass through the running web server: one.example.com: {WHY}"]
+    assert only.to_json()["lineages"][0] == {"name": "one.example.com", "outcome": "renewed", "let_through": False,
+                                             "why_not_let_through": WHY}
+    assert f"not let through: one.example.com: {WHY}" in whole.render(look(made))
+
+
+def test_where_nobody_tried_to_let_a_challenge_through_nothing_is_said_of_it(host: MadeUp) -> None:
+    for run in past.runs(configuration.load(host.settings), 50).runs:
+        assert {one["let_through"] for one in run.to_json()["lineages"]} <= {None}
+        assert not [line for line in past.lines(run, None) if "through" in line]
+
+
 def test_progress_draws_nothing_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
     with progress("Looking", after_seconds=0.0):
         time.sleep(0.05)

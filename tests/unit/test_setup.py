@@ -58,7 +58,15 @@ def test_a_person_who_answers_everything_has_a_guarded_machine(stage: Stage) -> 
     for words in ("wrote " + str(stage.ini), "test message to email arrived", "gave the guard to www.example.com",
                   "the dry run went well", "doctor", "status"):
         assert words in seen.partition("Summary")[2]
-    assert "stopped for some seconds for each of: www.example.com" in seen
+    assert "passes through it where that is possible" in seen and "It is needed for: www.example.com" in seen
+
+
+def test_before_the_dry_run_it_is_said_what_is_stopped_where_a_stop_is_wanted(stage: Stage) -> None:
+    stage.certificate()
+    stage.ini.write_text(f"[server]\nmode = stop\n[certbot]\nconfig_dir = {stage.home}\n")
+    stage.ini.chmod(0o600)
+    seen = stage.run(Nobody(**{"dry-run": True}))
+    assert "stopped for some seconds for each of: www.example.com" in seen and "that is possible" not in seen
 
 
 def test_where_certbot_keeps_its_files_elsewhere_a_new_guard_ini_says_so(stage: Stage) -> None:

@@ -1,0 +1,76 @@
+"""Is there room in Apache for the reloads that a passage takes? Only looks, and waits a little.
+
+A graceful reload leaves every worker process that still has a visitor; a websocket or a slow download may keep it for
+hours. It keeps its place among ``ServerLimit``, too. Measured (2.4.68, event MPM, 16 places as by default, websockets
+that stay): after the eighth reload no place was left for a process that listens, and nobody was served until one of
+the old ones ended. A lineage that is stopped for costs seconds instead, and leaves all places free.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import Optional
+
+from certbot_guard.errors import ServerError
+from certbot_guard.servers import processes, sockets
+from certbot_guard.servers.configuration import Dump
+from certbot_guard.servers.instance import Instance
+
+# Most of what a reload leaves has gone by then.
+PATIENCE_SECONDS = 5.0
+_BETWEEN_SECONDS = 0.2
+_READ_LIMIT_BYTES = 4 * 1024 * 1024
+_PLACES = 16  # DEFAULT_SERVER_LIMIT in server/mpm/event/event.c
+_OF_OTHERS = re.compile(rb"<IfModule[ \t]+[\"']?(mpm_)?(prefork|worker)[._].*?</IfModule>", re.IGNORECASE | re.DOTALL)
+_SERVER_LIMIT = re.compile(rb"^[ \t]*ServerLimit[ \t]+[\"']?(\d{1,9})", re.IGNORECASE | re.MULTILINE)
+
+
+def wait(instance: Instance) -> None:
+    """Two reloads in a row leave a place for a process that listens, even if nobody who is here now goes.
+
+    Asked of the event MPM alone: the others give the places of an old process to a new one, or have many.
+
+    :raises ServerError: they may not, and that did not change within :data:`PATIENCE_SECONDS`.
+    """
+    if "mpm_event" not in instance.dump.modules:
+        return
+    places, deadline = _places(instance.dump), time.monotonic() + PATIENCE_SECONDS
+    while True:
+        listening, staying = _workers(instance.parent())
+        # Now, and as many again after the first reload; one that listens after the second.
+        if not staying or staying + 2 * listening + 1 <= places:
+            return
+        if time.monotonic() >= deadline:
+            raise ServerError(f"{staying} processes of Apache from before its last reloads still have visitors, of "
+                              f"{places} that it may have (ServerLimit): with more reloads it might serve nobody")
+        time.sleep(_BETWEEN_SECONDS)
+
+
+def _workers(parent: Optional[int]) -> tuple[int, int]:
+    """How many worker processes listen, and how many have stopped to, and stay for their last visitors."""
+    listening = sockets.inodes_listening()
+    # Other children, of mod_cgid or for a log, have one thread and no place.
+    held = [bool(sockets.held_by(pid) & listening) for pid in (processes.children(parent) if parent else ())
+            if _threads(pid) > 1]
+    return held.count(True), held.count(False)
+
+
+def _threads(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return 0
+
+
+def _places(dump: Dump) -> int:
+    found = [_PLACES]
+    for path in dict.fromkeys(dump.files):
+        try:
+            with open(path, "rb") as file:
+                content = file.read(_READ_LIMIT_BYTES)
+        except OSError:
+            continue
+        found += map(int, _SERVER_LIMIT.findall(_OF_OTHERS.sub(b"", content)))
+    return found[-1]  # Apache, too, takes the last one
