@@ -56,6 +56,10 @@ def of_server(host: Host) -> Way:
         raise host.server_check
     configuration = instance.configuration()
     try:
+        placing.refuse_old(instance)
+    except ServerError as error:
+        return Way(str(error), remedy="update Apache")
+    try:
         path = placement.path(configuration)
         if os.path.lexists(path) and not placing.is_ours(path):
             return Way(f"{text.line(path, 300)} is there already, and certbot-guard did not write it",

@@ -19,6 +19,10 @@ from certbot_guard.errors import GuardError, ServerError
 from certbot_guard.servers.configuration import Configuration, Dump
 
 NEEDED = ("setenvif", "proxy", "proxy_http")
+# Debian has it in mods-enabled/status.conf: the status page of mod_status shows a little more.
+_HARMLESS = re.compile(rb"^[ \t]*<IfModule[ \t]+mod_proxy\.c>[ \t]*\r?\n"
+                       rb"(?:[ \t]*(?:#[^\n]*(?<!\\)|ProxyStatus[ \t]+\w+[ \t]*)?\r?\n)*"
+                       rb"[ \t]*</IfModule>", re.IGNORECASE | re.MULTILINE)
 _READ_LIMIT_BYTES = 4 * 1024 * 1024
 
 
@@ -70,7 +74,7 @@ def _refuse_what_waits(absent: list[str], dump: Dump) -> None:
     waiting = re.compile(rb"^[ \t]*<(IfModule[ \t]+[\"']?!?[\"']?(" + names.encode("ascii") + rb")\b|IfDirective\b)",
                          re.IGNORECASE | re.MULTILINE)
     for path in dict.fromkeys(dump.files):
-        found = waiting.search(_content(path) or b"")
+        found = waiting.search(_HARMLESS.sub(b"", _content(path) or b""))
         if found:
             words = text.line(found.group(0).decode("utf-8", "replace").replace("<", ""))
             raise ServerError(f"Apache has not loaded mod_{absent[0]}, and {text.line(path)} has a part ({words}) that "

@@ -24,6 +24,8 @@ from certbot_guard.servers.configuration import Configuration
 from certbot_guard.servers.instance import Instance
 
 _MODE = 0o644
+# Apache's documentation of mod_proxy: the environment variable no-proxy is looked at from this version on.
+_SINCE = (2, 4, 26)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LOOK_BYTES = 4 * 1024 * 1024
@@ -43,6 +45,7 @@ def place(server: Any, port: int, pid: int, names: Iterable[str],
     """
     instance = _instance(server)
     configuration = instance.configtest()
+    refuse_old(instance)
     path = placement.path(configuration)
     if _exists(path):
         configuration = _without_what_was_left(instance, path)
@@ -197,6 +200,14 @@ def _instance(server: Any) -> Instance:
     if instance is None:
         raise ServerError(f"{server.name} is not known to be Apache")
     return instance
+
+
+def refuse_old(instance: Instance) -> None:
+    """:raises ServerError: this Apache does not know ``no-proxy``, and would hand everybody's tokens over."""
+    said = instance.version()
+    if said < _SINCE:
+        known = ".".join(map(str, said)) or "unknown"
+        raise ServerError(f"the version of Apache is {known}, and a challenge passes through from 2.4.26 on")
 
 
 def _without_what_was_left(instance: Instance, path: Path) -> Configuration:

@@ -19,6 +19,8 @@ from certbot_guard.servers import certificates, configuration, envvars, execute,
 from certbot_guard.servers.configuration import Configuration, Dump
 
 _NAMES = re.compile(r"(apache2|apache|httpd)([.-].*)?$")
+_VERSION = re.compile(r"Apache/(\d{1,4})\.(\d{1,4})\.(\d{1,4})")
+_VERSION_SECONDS = 20.0
 _CONFIGTEST_SECONDS = 120.0
 _DUMP_LIMIT_BYTES = 16 * 1024 * 1024
 _LOG_TAIL_BYTES = 4000
@@ -112,6 +114,14 @@ class Instance:
         if result.code != 0:
             raise ConfigtestError("Apache's configuration test fails, so it would not start again", detail)
         self.dump = Dump.parse(result.output)
+
+    def version(self) -> tuple[int, ...]:
+        """Of the program, as in ``(2, 4, 68)``; empty where it does not say.
+
+        :raises ServerError: it cannot be started.
+        """
+        said = _VERSION.search(execute.run([self.program, "-v"], self.environment, _VERSION_SECONDS).output)
+        return tuple(map(int, said.groups())) if said else ()
 
     def learn(self, snapshot: dict[str, Any]) -> None:
         """Know the files of a snapshot: Apache, its configuration broken, may not be there to ask."""

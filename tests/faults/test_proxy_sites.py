@@ -93,7 +93,7 @@ def record_latency(record: Record, load: Load) -> None:
 
 
 @pytest.mark.parametrize("kind", [
-    pytest.param(kind, marks=[pytest.mark.core] if kind in CORE else []) for kind in KINDS])
+    pytest.param(kind, marks=pytest.mark.core if kind in CORE else pytest.mark.long) for kind in KINDS])
 def test_no_visitor_notices_that_a_site_is_renewed(new_context: NewContext, record_property: Record, kind: str) -> None:
     context = new_context(open_directory=True)
     # A plain one has no module that the challenge needs.
@@ -105,6 +105,7 @@ def test_no_visitor_notices_that_a_site_is_renewed(new_context: NewContext, reco
 MPMS = [mpm for mpm in ("prefork", "worker") if (MODULES_DIRECTORY / f"mod_mpm_{mpm}.so").exists()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["plain", "proxied"])
 @pytest.mark.parametrize("mpm", MPMS)
 def test_nor_under_another_mpm(new_context: NewContext, record_property: Record, mpm: str, kind: str) -> None:
@@ -168,6 +169,7 @@ def test_nor_where_a_redirect_wins_and_the_virtual_host_for_https_is_asked(
 # -- many lineages ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_twenty_plain_sites_are_renewed_unnoticed(new_context: NewContext, record_property: Record) -> None:
     context = new_context(open_directory=True)

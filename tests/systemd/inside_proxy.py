@@ -180,7 +180,6 @@ def test_modules_that_are_not_enabled_are_loaded_for_as_long_as_it_takes(site: C
     loaded_by_us(site)
 
 
-@pytest.mark.xfail(reason="Debian's status.conf has a part for mod_proxy (ProxyStatus), which is taken for a danger")
 def test_debian_as_it_is_installed(site: Context) -> None:
     site.apache.disable("proxy_http", "proxy")
     loaded_by_us(site)

@@ -166,6 +166,30 @@ def test_modules_that_are_there_need_nothing_and_those_that_are_not_come_from_be
         modules.missing(dump, found)
 
 
+# mods-enabled/status.conf of Debian 12, in part
+_STATUS = """<IfModule mod_status.c>
+	ExtendedStatus On
+	<IfModule mod_proxy.c>
+		# Show Proxy LoadBalancer status in mod_status
+		ProxyStatus On
+	</IfModule>
+</IfModule>
+"""
+
+
+def test_what_debian_has_for_the_status_page_is_no_danger_and_what_is_beside_it_is(read, tmp_path):
+    (tmp_path / "modules").mkdir()
+    for name in ("mod_proxy.so", "mod_proxy_http.so"):
+        (tmp_path / "modules" / name).touch(0o644)
+    load = "LoadModule x_module modules/mod_x.so\n"
+    assert len(modules.missing(*read(load + _STATUS, frozenset(["setenvif"])))) == 2
+    for danger in (_STATUS.replace("ProxyStatus On", "ProxyStatus On\nProxyRequests On"),
+                   _STATUS.replace("LoadBalancer", "LoadBalancer \\\nProxyRequests On\n#"),
+                   _STATUS + "<IfModule mod_proxy.c>\nProxyRequests On\n</IfModule>\n"):
+        with pytest.raises(ServerError, match="wake up"):
+            modules.missing(*read(load + danger, frozenset(["setenvif"])))
+
+
 @pytest.mark.parametrize("waiting", ["<IfModule mod_proxy.c>", "  <ifmodule !proxy_module>",
                                      '<IfModule "proxy_http_module">', "<IfDirective ProxyPass>"])
 def test_no_module_is_loaded_that_a_part_of_the_configuration_waits_for(read, waiting):

@@ -20,9 +20,13 @@ class Instance:
         self.read = Configuration(TLS(Place("", 0)), includes=[Named(f"{directory}/*.conf", Place("", 0))])
         self.broken: list[str] = []
         self.tested: list[str] = []
+        self.is_version: tuple[int, ...] = (2, 4, 26)
 
     def configtest(self) -> Configuration:
         return self.configuration()
+
+    def version(self) -> tuple[int, ...]:
+        return self.is_version
 
     def configuration(self) -> Configuration:
         if "files" in self.broken:
@@ -78,6 +82,14 @@ def test_it_is_tested_elsewhere_then_written_whole_then_loaded(server):
     assert server.loaded == [[placement.NAME]]
     assert server.instance.dump.modules  # what was learnt in the rehearsal is not kept
     assert placing.leftovers(server) == [path]
+
+
+@pytest.mark.parametrize("version, words", [((2, 4, 25), "2.4.25"), ((2, 2, 34), "2.2.34"), ((), "unknown")])
+def test_an_apache_that_does_not_know_no_proxy_gets_no_file(server, version, words):
+    server.instance.is_version = version
+    with pytest.raises(ServerError, match=f"is {words}, and a challenge"):
+        place(server)
+    assert not list(server.directory.iterdir())
 
 
 def test_it_is_taken_away_once_and_again(server):
