@@ -7,16 +7,20 @@ any more.
 from __future__ import annotations
 
 import json
+from collections import deque
 from typing import Any
 
 _LIMIT_CHARACTERS = 100_000
+_URL_LIMIT_CHARACTERS = 4_000
+# certbot works at one order after the other; a CA that names ever new URLs fills no memory.
+_ORDERS = 16
 
 
 class Finalizing:
-    """The orders that the CA has shown so far, by the URL that finalizes each."""
+    """The last orders that the CA has shown, by the URL that finalizes each."""
 
     def __init__(self) -> None:
-        self._urls: set[str] = set()
+        self._urls: deque[str] = deque(maxlen=_ORDERS)
 
     def hear(self, message: str, arguments: Any) -> bool:
         """Is this record of the logger ``acme`` (1.12 to 5.8) about the request that finalizes an order?"""
@@ -33,5 +37,6 @@ class Finalizing:
             order = json.loads(body)
         except (ValueError, RecursionError):
             return
-        if isinstance(order, dict) and isinstance(order.get("finalize"), str):
-            self._urls.add(order["finalize"])
+        url = order.get("finalize") if isinstance(order, dict) else None
+        if isinstance(url, str) and len(url) <= _URL_LIMIT_CHARACTERS and url not in self._urls:
+            self._urls.append(url)

@@ -108,12 +108,12 @@ def withdraw(run: Run) -> None:
 def end(run: Run, server: Optional[IWebServer], by: str, reload: bool = True, forgotten: bool = False) -> None:
     """Nothing of this run is left in the server's configuration, or an event says what is. Never raises.
 
-    :param reload: may the server be reloaded?
+    :param reload: may the server be reloaded? If not, a file stays, and says nothing any more
     :param forgotten: it has been, since :func:`withdraw`
     """
     for one in opened(run.events()):
         try:
-            problem = _end(run, server if reload else None, one, forgotten)
+            problem = _end(run, server, one, reload, forgotten)
         except OSError as error:
             # Tried again by whoever settles; in itself it does nothing once certbot has ended.
             _say_once(run, f"{text.line(one['path'])} cannot be taken away: {error.strerror or error}. It does nothing "
@@ -124,17 +124,29 @@ def end(run: Run, server: Optional[IWebServer], by: str, reload: bool = True, fo
         run.note("proxy-removed", number=one["number"], lineage=one["lineage"], by=by, problem=problem)
 
 
-def _end(run: Run, server: Optional[IWebServer], one: dict[str, Any], forgotten: bool) -> str:
-    """:raises OSError: the file is still there."""
+def _end(run: Run, server: Optional[IWebServer], one: dict[str, Any], reload: bool, forgotten: bool) -> str:
+    """:raises OSError: the file is still there, and says what it said."""
     path = Path(one["path"])
+    if server is not None and not reload:
+        # Whoever has the lock may reload the server in this moment: one that listed a file and finds it gone may end.
+        placing.disarm(path, one["port"], one["pid"])
+        there = placing.is_for(path, one["port"], one["pid"])
+        return f"{text.line(path)} says nothing any more, and is there until: certbot-guard recover" if there else ""
     placing.clear_unfinished(path)
-    if not placing.is_for(path, one["port"], one["pid"]):
+    there = placing.is_for(path, one["port"], one["pid"])
+    if not there and (server is None or forgotten or not _was_placed(run, one)):
         return ""  # it never came to be, or is gone, or is another run's by now
     if server is None or forgotten:
         placing.take_away(path, one["port"], one["pid"])
         return "" if forgotten else f"{text.line(path)} is taken away; the web server has not been reloaded since"
     with watched(run, server, one["number"], one["lineage"]):
+        if not there:  # somebody else took it away, and the server may know it still
+            return placing.forget(server, path)
         return placing.take_away(path, one["port"], one["pid"], server) or ""
+
+
+def _was_placed(run: Run, one: dict[str, Any]) -> bool:
+    return any(event["kind"] == "proxy-placed" and event.get("number") == one["number"] for event in run.events())
 
 
 def end_left(run: Run, server: Optional[IWebServer], by: str) -> None:

@@ -59,7 +59,7 @@ def state(found: Account) -> str:
     if found.from_outside:
         return ""
     if not found.stopped:
-        return f"{name} was not " + ("stopped" if found.all("proxy-placed") else "touched")
+        return f"{name} was not " + ("stopped" if found.all("proxy-placing", "proxy-placed") else "touched")
     return f"{name} was started again" if all(outage.ended for outage in found.outages) else f"{name} may be DOWN"
 
 

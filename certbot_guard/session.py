@@ -47,6 +47,7 @@ _CLOSE_PATIENCE_SECONDS = 120.0
 _NEED_APACHE_UP = ("webroot", "apache", "nginx")
 GIVE_UP_SIGNAL = signal.SIGUSR2
 _DEPLOY_ENVIRONMENT = ("RENEWED_DOMAINS", "RENEWED_LINEAGE")
+_HAS_ENDED = "it has ended since the challenge began, not by certbot-guard; it loads the certificate when it starts"
 
 
 class Session:
@@ -361,12 +362,25 @@ class Session:
         passage.withdraw(self.run)  # so that the reload for the certificate is the one that ends the passage, too
         try:
             with passage.watched(self.run, self.server, self._number, self.lineage):
-                self._load()
+                self._load_unless_it_has_ended()
         finally:
             # Another installer's reload is not waited for, or is that of another server.
             forgotten = any(event["kind"] == "reloaded" and event.get("lineage") == self.lineage and not event.get("by")
                             for event in self.run.events())
             self._proxied.end(self.run, self.server, "restart", forgotten)
+
+    def _load_unless_it_has_ended(self) -> None:
+        """Its end is somebody else's doing: it is left so, and people hear of it, since it served when this began."""
+        if self._own_installer is None and self._has_ended():
+            deployment.not_reloaded("reload-failed", _HAS_ENDED, "", self._server_name(), self.lineage, self._note)
+        else:
+            self._load()
+
+    def _has_ended(self) -> bool:
+        try:
+            return self.server is not None and not self._is_stopped() and not self.server.look()["serving"]
+        except Exception:  # a controller's trouble is no sign of an end
+            return False
 
     def _load(self) -> None:
         if self._own_installer is not None:

@@ -110,8 +110,8 @@ def _reloads(found: Account) -> list[str]:
     for event in found.new("reload-refused", "reload-failed")[:10]:
         verb = "was not reloaded, since it would not have survived" if event["kind"] == "reload-refused" else (
             "could not be reloaded")
-        said.append(f"{line(event.get('lineage'), 120)} was renewed, but {name} {verb}. "
-                    "Visitors see the old certificate until it is reloaded:")
+        visitors = "" if found.serving is False else ". Visitors see the old certificate until it is reloaded"
+        said.append(f"{line(event.get('lineage'), 120)} was renewed, but {name} {verb}{visitors}:")
         said += reason(event) + _until(found, event)
     for event in found.new("not-served")[:10]:
         said.append(f"{line(event.get('lineage'), 120)} was renewed and {name} reloaded, but the old certificate is "

@@ -23,7 +23,7 @@ def _look(host: Host) -> Iterator[Result]:
         yield skipped(_ID, "no guarded lineage has the authenticator standalone")
         return
     try:
-        concerned = [one for one in guarded if _needs_the_port(host, one)]
+        concerned = _who_need_the_port(host, guarded)
         ways = {one: passages.of_lineage(host, one) for one in concerned}
     except ServerError as error:
         yield skipped(_ID, f"that is not known: {text.line(error, 200)}")
@@ -60,9 +60,14 @@ def _wrong(host: Host, ways: dict[Lineage, Way]) -> Iterator[Result]:
         "reasons")
 
 
-def _needs_the_port(host: Host, one: Lineage) -> bool:
-    """:raises ServerError: that port is somebody else's, or the server is not known"""
-    return host.server.claims(http_port(one), str(one.parameters.get("http01_address") or ""))
+def _who_need_the_port(host: Host, lineages: list[Lineage]) -> list[Lineage]:
+    """Those whose challenge needs a port that the server has. Each port is asked for once: all processes are looked at.
+
+    :raises ServerError: that port is somebody else's, or the server is not known
+    """
+    places = {one: (http_port(one), str(one.parameters.get("http01_address") or "")) for one in lineages}
+    claimed = {place: host.server.claims(*place) for place in set(places.values())}
+    return [one for one in lineages if claimed[places[one]]]
 
 
 CHECK = Check(_ID, "which challenges pass through the running Apache, and which have it stopped", "With mode = auto a "

@@ -103,9 +103,20 @@ def mode_of(host: Host, one: Lineage) -> str:
     return str(one.parameters.get("guard_mode") or host.config.server.mode)
 
 
+class ReadOnce(Run):
+    """A run whose events are read when they are asked for first: each of a thousand lineages is looked for in them."""
+
+    _found: Optional[list[dict[str, Any]]] = None
+
+    def events(self) -> list[dict[str, Any]]:
+        if self._found is None:
+            self._found = super().events()
+        return self._found
+
+
 def runs(host: Host) -> list[Run]:
     """Those that are kept. Only reads."""
-    return runs_below(statedir.every_directory(host.config.state_dir))
+    return [ReadOnce(one.directory, one.facts) for one in runs_below(statedir.every_directory(host.config.state_dir))]
 
 
 def _as_it_was(host: Host, one: Lineage) -> Way:

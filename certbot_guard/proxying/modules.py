@@ -21,7 +21,7 @@ from certbot_guard.servers.configuration import Configuration, Dump
 NEEDED = ("setenvif", "proxy", "proxy_http")
 # Debian has it in mods-enabled/status.conf: the status page of mod_status shows a little more.
 _HARMLESS = re.compile(rb"^[ \t]*<IfModule[ \t]+mod_proxy\.c>[ \t]*\r?\n"
-                       rb"(?:[ \t]*(?:#[^\n]*(?<!\\)|ProxyStatus[ \t]+\w+[ \t]*)?\r?\n)*"
+                       rb"(?:[ \t]*(?:#[^\r\n]*(?<!\\)|ProxyStatus[ \t]+\w+[ \t]*)?\r?\n)*"
                        rb"[ \t]*</IfModule>", re.IGNORECASE | re.MULTILINE)
 _READ_LIMIT_BYTES = 4 * 1024 * 1024
 

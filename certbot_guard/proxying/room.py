@@ -16,7 +16,7 @@ from typing import Optional
 from certbot_guard.errors import ServerError
 from certbot_guard.servers import processes, sockets
 from certbot_guard.servers.configuration import Dump
-from certbot_guard.servers.instance import Instance
+from certbot_guard.servers.instance import Instance, is_apache
 
 # Most of what a reload leaves has gone by then.
 PATIENCE_SECONDS = 5.0
@@ -24,11 +24,14 @@ _BETWEEN_SECONDS = 0.2
 _READ_LIMIT_BYTES = 4 * 1024 * 1024
 _PLACES = 16  # DEFAULT_SERVER_LIMIT in server/mpm/event/event.c
 _OF_OTHERS = re.compile(rb"<IfModule[ \t]+[\"']?(mpm_)?(prefork|worker)[._].*?</IfModule>", re.IGNORECASE | re.DOTALL)
+_UNIX = "/proc/self/net/unix"
+_ACCEPTING = 1 << 16  # __SO_ACCEPTCON in include/linux/net.h, in the table's column Flags
 _SERVER_LIMIT = re.compile(rb"^[ \t]*ServerLimit[ \t]+[\"']?(\d{1,9})", re.IGNORECASE | re.MULTILINE)
 
 
 def wait(instance: Instance) -> None:
-    """Two reloads in a row leave a place for a process that listens, even if nobody who is here now goes.
+    """Two reloads in a row leave a place for a process that listens, even if nobody who is here now goes; or nobody has
+    stayed since the last one, as on most machines.
 
     Asked of the event MPM alone: the others give the places of an old process to a new one, or have many.
 
@@ -51,10 +54,27 @@ def wait(instance: Instance) -> None:
 def _workers(parent: Optional[int]) -> tuple[int, int]:
     """How many worker processes listen, and how many have stopped to, and stay for their last visitors."""
     listening = sockets.inodes_listening()
-    # Other children, of mod_cgid or for a log, have one thread and no place.
-    held = [bool(sockets.held_by(pid) & listening) for pid in (processes.children(parent) if parent else ())
-            if _threads(pid) > 1]
-    return held.count(True), held.count(False)
+    # Other children have no place: one for a log runs another program, one of mod_cgid has one thread.
+    held = [sockets.held_by(pid) for pid in (processes.children(parent) if parent else ())
+            if _threads(pid) > 1 and is_apache(pid)]
+    silent = [one for one in held if not one & listening]
+    # Nor has one of mod_wsgi, which has many threads. It has the socket that workers reach it by; they do not.
+    daemons = _accepting_in_files() if silent else set()
+    return len(held) - len(silent), sum(not one & daemons for one in silent)
+
+
+def _accepting_in_files() -> set[int]:
+    """The inodes of the UNIX sockets that somebody listens on."""
+    found = set()
+    try:
+        with open(_UNIX, "rb") as table:
+            for line in list(table)[1:]:
+                fields = line.split(None, 7)
+                if int(fields[3], 16) & _ACCEPTING:
+                    found.add(int(fields[6]))
+    except (OSError, ValueError, IndexError):  # so they count as workers that stay
+        pass
+    return found
 
 
 def _threads(pid: int) -> int:

@@ -6,6 +6,7 @@ connections, and more on a busy one (measured, Linux 6). A container or a sandbo
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from typing import Iterator
@@ -20,6 +21,7 @@ _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI48x")
 # inet_diag_msg: family, state, timer, retransmits; both ports; source and destination address; ... inode
 _ENTRY = struct.Struct("=B3x2s2x16s44xI")
+_ERROR = struct.Struct("=i")
 _REPLY_BYTES = 1 << 16
 # The kernel answers while it is asked; nobody waits for one that does not.
 _PATIENCE_SECONDS = 1.0
@@ -44,11 +46,23 @@ def _dump(kernel: socket.socket, family: int) -> Iterator[tuple[str, int, int]]:
         while at + _HEADER.size <= len(reply):
             length, kind = _HEADER.unpack_from(reply, at)[:2]
             if kind == _DONE:
+                _refuse_what_broke_off(reply[at + _HEADER.size : at + length])
                 return
             if kind != _BY_FAMILY or length < _HEADER.size + _ENTRY.size or at + length > len(reply):
                 raise OSError(f"sock_diag: an answer of kind {kind}, {length} bytes")
             yield _entry(reply, at + _HEADER.size)
             at += (length + 3) & ~3
+
+
+def _refuse_what_broke_off(ending: bytes) -> None:
+    """:raises OSError: the kernel has not listed everything.
+
+    Its last message has a negative error number then: ENOENT and no listener at all, where the module tcp_diag cannot
+    be loaded any more, since the running kernel's package was removed, or may not be.
+    """
+    number = _ERROR.unpack_from(ending)[0] if len(ending) >= _ERROR.size else 0
+    if number < 0:
+        raise OSError(-number, f"sock_diag: {os.strerror(-number)}")
 
 
 def _entry(reply: bytes, at: int) -> tuple[str, int, int]:

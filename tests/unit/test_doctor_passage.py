@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from certbot_guard.doctor import webroots
+from certbot_guard.eventlog import EventLog
 from certbot_guard.job import Job
 from certbot_guard.run import Run, utc_now
 from certbot_guard.servers.configuration import Dump
@@ -138,6 +139,23 @@ def test_how_it_went_last_time_counts(host: Any, apache: Apache, tmp_path: Path)
     assert found().status == "ok"
     ran(("proxy-placed", {}), ("lineage-failed", {"error_type": "certbot.errors.AuthorizationError"}))
     assert found().status == "warning" and "though this machine got every answer" in found().says
+
+
+def test_a_thousand_lineages_cost_one_look_at_the_port_and_one_at_each_run(
+        host: Any, apache: Apache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = host(server=apache, lineages=[mine(tmp_path, f"n{number}.guard.test") for number in range(1000)])
+    one.config.state_dir.mkdir(mode=0o700, exist_ok=True)
+    for number in range(3):
+        run = Run.create([one.config.state_dir], {"id": f"{number:04}", "config_dir": str(tmp_path),
+                                                  "started": NOW.isoformat()})
+        run.record("proxy-placed", lineage=NAME)
+    looks: list[str] = []
+    read, claims = EventLog.read, apache.claims
+    monkeypatch.setattr(EventLog, "read", lambda log, same_boot: looks.append("run") or read(log, same_boot))
+    monkeypatch.setattr(apache, "claims", lambda *place: looks.append("port") or claims(*place))
+    found = only(one, "passage")
+    assert found.status == "ok" and "keeps serving" in found.says
+    assert sorted(looks) == ["port", "run", "run", "run"]
 
 
 def test_webroot_is_advised_only_where_the_server_would_be_stopped(

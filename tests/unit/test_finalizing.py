@@ -37,5 +37,16 @@ def test_what_is_no_order_names_nothing() -> None:
         assert not orders.hear(SENDING, arguments) and not orders.hear("JWS payload:\n%s", arguments)
 
 
+def test_a_ca_that_names_ever_new_urls_fills_no_memory() -> None:
+    orders = Finalizing()
+    urls = [f"https://ca.test/order/{number}" for number in range(1000)]
+    for url in [*urls, "https://ca.test/" + "x" * 10_000]:
+        orders.hear(RECEIVED, shown({**ORDER, "finalize": url}))
+        orders.hear(RECEIVED, shown({**ORDER, "finalize": url}))
+    heard = [url for url in urls if orders.hear(SENDING, (url, "{}"))]
+    assert urls[-1] in heard and len(heard) < 100
+    assert not orders.hear(SENDING, ("https://ca.test/" + "x" * 10_000, "{}"))
+
+
 def test_records_without_arguments_are_passed_over() -> None:
     assert not Finalizing().hear(RECEIVED, ())

@@ -151,17 +151,18 @@ def test_a_server_down_that_this_run_never_stopped_is_critical_and_not_blamed_on
     assert found.severity == "critical" and "It was not stopped by this run" in found.body.split("\n")[0]
 
 
+NOT_PROXIED = ("not-proxied", {"lineage": "example.com", "reason": "it has a pre hook, which may stop the web server"})
+
+
 @pytest.mark.parametrize("found, words", [
     ([LINEAGE, FAILED], "Apache was not touched."),
     ([("proxy-placed", {"lineage": "example.com"}), LINEAGE, FAILED], "Apache was not stopped."),
+    ([("proxy-placing", {"lineage": "example.com"}), NOT_PROXIED, LINEAGE, FAILED], "Apache was not stopped."),
     ([LINEAGE, STOPPING, served(), FAILED], "Apache was started again."),
     ([LINEAGE, STOPPING, FAILED], "Apache may be DOWN."),
-], ids=["never touched", "reloaded", "started", "open"])
+], ids=["never touched", "reloaded", "reloaded in vain", "started", "open"])
 def test_where_nobody_knows_whether_it_serves_the_events_decide(found: list, words: str) -> None:
     assert compose(*found, serving=None).body.startswith(words)
-
-
-NOT_PROXIED = ("not-proxied", {"lineage": "example.com", "reason": "it has a pre hook, which may stop the web server"})
 
 
 def test_a_run_whose_challenge_passed_through_did_not_stop_it() -> None:

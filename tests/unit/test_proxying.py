@@ -185,6 +185,8 @@ def test_what_debian_has_for_the_status_page_is_no_danger_and_what_is_beside_it_
     assert len(modules.missing(*read(load + _STATUS, frozenset(["setenvif"])))) == 2
     for danger in (_STATUS.replace("ProxyStatus On", "ProxyStatus On\nProxyRequests On"),
                    _STATUS.replace("LoadBalancer", "LoadBalancer \\\nProxyRequests On\n#"),
+                   # Apache takes the line after the backslash for a part of the comment here as well.
+                   "<IfModule mod_proxy.c>\r\n# a \\\r\n</IfModule>\r\nProxyRequests On\r\n</IfModule>\r\n",
                    _STATUS + "<IfModule mod_proxy.c>\nProxyRequests On\n</IfModule>\n"):
         with pytest.raises(ServerError, match="wake up"):
             modules.missing(*read(load + danger, frozenset(["setenvif"])))

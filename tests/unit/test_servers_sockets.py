@@ -54,6 +54,16 @@ def test_proc_is_read_where_the_kernel_is_not_to_be_asked(monkeypatch: pytest.Mo
         assert sockets.listeners([found.port]) == [found] and found.inode in sockets.inodes_listening()
 
 
+def test_a_list_that_the_kernel_broke_off_is_not_taken_for_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening("127.0.0.1") as held:
+        found = listener(held)
+        # The kernel's answer for a protocol that it has no module for: an end with an error number, and no listener.
+        monkeypatch.setattr(sockdiag.socket, "IPPROTO_TCP", 255)
+        with pytest.raises(OSError, match="sock_diag: No such file"):
+            sockdiag.listening()
+        assert sockets.listeners([found.port]) == [found]
+
+
 def test_a_knock_is_a_visitor_who_says_nothing() -> None:
     with listening("127.0.0.1") as held:
         assert sockets.knock(listener(held), ())
