@@ -14,7 +14,7 @@ tests/integration/test_proxying.py:
   nothing has to be inherited by anybody, and no rule that slept so far wakes up.
 - A virtual host's own ``<Location />`` with a ``ProxyPass`` still sends the request elsewhere, or nowhere. A
   RewriteRule of the path itself runs after that and sends it to us. It needs the engine that was off before, and is
-  told from then by there being a file name (this last condition is reasoning so far: no Apache has run it yet).
+  told from then by there being a file name.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from certbot_guard.errors import ServerError
 MARK = "# certbot-guard wrote this"
 PATH = "/.well-known/acme-challenge/"
 VARIABLE = "certbot_guard"
+_NO_HOST = "one of the certificate's names is no host name that Apache could be asked for"
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 # RFC 8555, 8.3: a token is base64url.
 _TOKEN_PATH = r"^/\.well-known/acme-challenge/[A-Za-z0-9_-]+$"
@@ -44,15 +45,18 @@ def text(port: int, pid: int, names: Iterable[str], address: str = "127.0.0.1",
     if not hosts:
         raise ServerError("no name is proved by an HTTP challenge")
     backend = f"http://{address}:{port}"
-    ours = f"reqenv('{VARIABLE}') == '{port}'"
+    marked = f"reqenv('{VARIABLE}') == '{port}'"
+    token = f"%{{REQUEST_URI}} =~ m#{_TOKEN_PATH}# && -d '/proc/{pid}'"
+    # A subrequest inherits the variable, which a .htaccess may have set: so all of it is asked again.
+    ours = f"{marked} && {token}"
     lines = [
         f"{MARK} while a certificate is renewed, and takes it away again.",
         "# If it is still here tomorrow, it does nothing; run: certbot-guard recover",
         *_loading(load),
         # SetEnvIf in the server's own part runs before any section is looked at, in every virtual host.
         *(f'SetEnvIfNoCase Host "^{re.escape(one)}\\.?(:[0-9]+)?$" {VARIABLE}={port}' for one in hosts),
-        f"SetEnvIfExpr \"! ( %{{REQUEST_URI}} =~ m#{_TOKEN_PATH}# && -d '/proc/{pid}' )\" !{VARIABLE}",
-        f"SetEnvIfExpr \"%{{REQUEST_URI}} =~ m#^{re.escape(PATH)}# && ! ( {ours} )\" no-proxy=1",
+        f'SetEnvIfExpr "! ( {token} )" !{VARIABLE}',
+        f'SetEnvIfExpr "%{{REQUEST_URI}} =~ m#^{re.escape(PATH)}# && ! ( {marked} )" no-proxy=1',
         f'<Location "{PATH}">',
         # retry=0: a connection that was refused before certbot listened must not be held against it for a minute.
         f'  ProxyPass "{backend}{PATH}" retry=0 connectiontimeout=5 timeout=30 disablereuse=On',
@@ -71,6 +75,11 @@ def text(port: int, pid: int, names: Iterable[str], address: str = "127.0.0.1",
         f'    RewriteRule ^ "{backend}%{{REQUEST_URI}}" [P]',
         "  </If>",
         "</IfModule>",
+        # Written in another way (%61cme), or asked for by a subrequest, the path gets past no-proxy.
+        f'<If "! ( {ours} ) && %{{REQUEST_FILENAME}} =~ m#^proxy:{re.escape(backend)}/#">',
+        "  Require all denied",
+        *_if_module("access_compat_module", "Order deny,allow", "Deny from all", "Satisfy All"),
+        "</If>",
     ]
     return "\n".join(lines) + "\n"
 
@@ -96,6 +105,8 @@ def host(name: str) -> str:
 
     :raises ServerError: it is no host name. It would become a part of a configuration file.
     """
+    if "%" in name:  # Python takes any character for an IPv6 address's zone
+        raise ServerError(_NO_HOST)
     try:
         address = ipaddress.ip_address(name.strip("[]"))
         return f"[{address}]" if address.version == 6 else str(address)
@@ -106,14 +117,14 @@ def host(name: str) -> str:
     except UnicodeError:
         plain = ""
     if len(plain) > 253 or not _HOST.fullmatch(plain):
-        raise ServerError("one of the certificate's names is no host name that Apache could be asked for")
+        raise ServerError(_NO_HOST)
     return plain
 
 
 def _loading(load: Sequence[tuple[str, str]]) -> list[str]:
     lines = []
     for module, path in load:
-        if not re.fullmatch(r"/[\w./+ -]+", path):
+        if not re.fullmatch(r"/[\w./+ -]+", path, re.ASCII):
             raise ServerError("the path of Apache's modules has characters that are not written into its configuration")
         lines += [f"<IfModule !{module}_module>", f'  LoadModule {module}_module "{path}"', "</IfModule>"]
     return lines

@@ -143,6 +143,57 @@ def test_names_that_are_not_ours_and_other_paths_are_answered_as_before(site, se
             assert answer(site, "plain", path) == before["plain", path]
 
 
+@pytest.mark.parametrize("written", ["/.well-known/%61cme-challenge/", "/x/../.well-known/acme-challenge/",
+                                     "/.well-known//acme-challenge/", "/.well-known/acme-challenge/%2e/"])
+@pytest.mark.parametrize("pid", [os.getpid(), NOBODY], ids=["alive", "dead"])
+def test_a_path_that_is_written_in_another_way_reaches_nobody(site, server, written, pid):
+    port = loopback.free_port()
+    placing.place(server, port, pid, ["plain"])
+    with selfcheck.Responder(port) as responder:
+        for host in ("plain", "own-404", "a.stranger"):
+            assert not answer(site, host, written + responder.path.rpartition("/")[2]).startswith("200 ")
+
+
+# What a .htaccess may hold leads to a place that is closed, from one that is the visitor's own.
+FORGED = {"DirectoryIndex": "DirectoryIndex /closed/index.html", "FallbackResource": "FallbackResource /closed/index.html"}
+
+
+@pytest.fixture(params=["mod_rewrite", "without mod_rewrite"])
+def shared(request) -> Iterator[Site]:
+    """A server on which somebody may write .htaccess files in ``own``, and nobody may see ``closed``."""
+    with Site(tls=False, open_directory=True, http_port=free_port()) as site:
+        load(site, *PROXY)
+        if request.param != "mod_rewrite":
+            lines = site.configuration.read_text().splitlines(keepends=True)
+            site.configuration.write_text("".join(line for line in lines if "rewrite_module" not in line))
+        root = site.root / "shared"
+        for name, text in {"closed/index.html": "a secret\n", "own/page.html": "a page\n"}.items():
+            (root / name).parent.mkdir(parents=True)
+            (root / name).write_text(text)
+        for path in (root, *root.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        site.add_vhost("shared", extra=f"DocumentRoot {root}\n<Directory {root}>\nRequire all granted\n</Directory>\n"
+                       f"<Directory {root}/own>\nAllowOverride All\n</Directory>\n"
+                       "<Location /closed>\nRequire all denied\n</Location>")
+        site.start()
+        yield site
+
+
+@pytest.mark.parametrize("pid", [os.getpid(), NOBODY], ids=["alive", "dead"])
+def test_nobody_opens_a_closed_place_by_saying_that_it_is_a_challenge(shared, pid):
+    port = loopback.free_port()
+    placing.place(ApacheServer(shared.program, shared.environment), port, pid, ["plain", "shared"])
+    with selfcheck.Responder(port) as responder:
+        for way in FORGED.values():
+            htaccess = shared.root / "shared" / "own" / ".htaccess"
+            htaccess.write_text(f"SetEnvIf Request_URI . {snippet.VARIABLE}={port}\n{way}\n")
+            htaccess.chmod(0o644)
+            assert answer(shared, "shared", "/own/page.html") == "200 a page\n"
+            for path in ("/closed/index.html", "/own/", "/own/nothing"):
+                assert "secret" not in answer(shared, "shared", path)
+            assert answer(shared, "shared", responder.path).startswith("200 ") == (pid != NOBODY)
+
+
 def test_a_leftover_of_a_process_that_died_changes_nothing(site, server):
     names = [name for name in vhosts_of(site) if not name.startswith("proxied")]
     before = {name: answer(site, name) for name in names}

@@ -26,7 +26,7 @@ def test_a_name_becomes_what_a_host_header_says(name, expected):
 
 
 @pytest.mark.parametrize("name", ["", ".", "a b", 'a"\nLoadModule x', "a..b", "-a.example", "a" * 254, "a\\", "%{x}",
-                                  "..example"])
+                                  "..example", 'fe80::1%a" x\nLoadModule evil', "[fe80::1%eth0]"])
 def test_what_is_no_host_name_never_becomes_a_part_of_the_configuration(name):
     with pytest.raises(ServerError):
         snippet.text(1000, 1, [name])
@@ -199,3 +199,40 @@ def test_no_module_is_loaded_that_a_part_of_the_configuration_waits_for(read, wa
     dump, found = read(f"{waiting}\nProxyRequests On\n{end}\n", frozenset(["setenvif"]))
     with pytest.raises(ServerError, match="wake up"):
         modules.missing(dump, found)
+
+
+@pytest.mark.parametrize("line, waits", [
+    ('  SetHandler "proxy:unix:/run/php.sock|fcgi://localhost"', True), ("RewriteRule ^/a http://b/ [P]", True),
+    ("RewriteRule ^/a http://b/ [L,proxy]", True), ("RewriteRule ^/a http://b/ [QSA, P, L]", True),
+    ("RewriteRule ^/a /b [L,PT]", False), ("# RewriteRule ^/a http://b/ [P]", False), ("SetHandler server-status", False),
+])
+def test_nor_is_one_that_answers_with_an_error_without_it_woken_up(read, tmp_path, line, waits):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "mod_proxy.so").touch(0o644)
+    (tmp_path / "modules" / "mod_proxy_http.so").touch(0o644)
+    configuration = "LoadModule x_module modules/mod_x.so\n" + line + "\n"
+    if waits:
+        with pytest.raises(ServerError, match="wake up"):
+            modules.missing(*read(configuration, frozenset(["setenvif"])))
+    assert modules.missing(*read(configuration, frozenset(["setenvif", "proxy", "proxy_http"]))) == []
+    if not waits:
+        assert len(modules.missing(*read(configuration, frozenset(["setenvif"])))) == 2
+
+
+@pytest.mark.parametrize("line, runs, armed", [
+    ("AllowOverride All", "", True), ("  allowoverride AuthConfig fileinfo", "", True), ("AllowOverride None", "", False),
+    ("AllowOverride AuthConfig Limit", "", False), ("# AllowOverride All", "", False),
+    ("AllowOverride All", "php7", False), ("AllowOverride All", "cgid", False), ("AllowOverride All", "cgi", False),
+])
+def test_nobody_is_given_a_proxy_for_his_htaccess_who_could_not_run_a_program(read, tmp_path, line, runs, armed):
+    (tmp_path / "modules").mkdir()
+    for name in ("mod_proxy.so", "mod_proxy_http.so"):
+        (tmp_path / "modules" / name).touch(0o644)
+    configuration = f"LoadModule x_module modules/mod_x.so\n<Directory /srv>\n{line}\n</Directory>\n"
+    loaded = frozenset(["setenvif", runs])
+    if armed:
+        with pytest.raises(ServerError, match="AllowOverride"):
+            modules.missing(*read(configuration, loaded))
+        assert len(modules.missing(*read(configuration, loaded | {"proxy"}))) == 1
+    else:
+        assert len(modules.missing(*read(configuration, loaded))) == 2
