@@ -82,7 +82,7 @@ def _status(found: Account) -> list[str]:
             first += f" It has not been serving {at}for {duration(since[-1].seconds)} so far."
         else:
             first += " It was not stopped by this run, or was serving again after it."
-    said = [first, *_why_stopped(found)]
+    said = [first]
     failed = found.all("start-failed")
     if found.serving is False and found.left_down:
         said += [f"It is left down: {line(event.get('reason'), REASON_LIMIT)}." for event in found.all("left-down")[-1:]]
@@ -100,21 +100,6 @@ def _status(found: Account) -> list[str]:
     if found.dry_run:
         said.append("This was a dry run: no certificate would have been replaced.")
     return said
-
-
-def _why_stopped(found: Account) -> list[str]:
-    """A sentence, where a challenge might have passed through the server; with mode = proxy it has news of its own."""
-    said_elsewhere = {event.get("lineage") for event in found.all("config-problem")}
-    stopped = {outage.lineage for outage in found.outages} - said_elsewhere
-    reasons = {str(event.get("lineage")): line(event.get("reason"), REASON_LIMIT)
-               for event in found.all("not-proxied") if event.get("lineage") in stopped}
-    if not reasons or found.serving is False:
-        return []
-    because = next(iter(reasons.values()))
-    names = [name for name, reason in reasons.items() if reason == because]
-    more = len(set(reasons.values())) - 1
-    others = f" (and {more} other reason{'s' if more > 1 else ''}: certbot-guard history)" if more else ""
-    return [f"The challenge of {listed(names, 3, 60)} could not pass through it: {because}{others}"]
 
 
 # -- what failed ---------------------------------------------------------------------------------------------------
@@ -194,12 +179,28 @@ def _where_to_look(found: Account, identity: str) -> list[str]:
         said.append(f"Command: {line(command if command.startswith(('certbot', '/')) else 'certbot ' + command, 300)}")
     if facts.get("server_name"):
         said.append(f"Web server: {line(facts['server_name'], 120)}")
+    said += _why_stopped(found)
     certbot = f"certbot {line(facts.get('certbot_version'), 20)}, " if facts.get("certbot_version") else ""
     versions = f"{certbot}certbot-guard {line(facts.get('guard_version'), 20)}"
     started = line(facts.get("started"), 40).partition(".")
     zone = started[2].lstrip("0123456789")  # what is compared in milliseconds is read in seconds
     said.append(f"Started: {started[0]}{zone}; {versions}; id {identity}")
     return said
+
+
+def _why_stopped(found: Account) -> list[str]:
+    """A sentence, where a challenge might have passed through the server; with mode = proxy it has news of its own."""
+    said_elsewhere = {event.get("lineage") for event in found.all("config-problem")}
+    stopped = {outage.lineage for outage in found.outages} - said_elsewhere
+    reasons = {str(event.get("lineage")): line(event.get("reason"), REASON_LIMIT)
+               for event in found.all("not-proxied") if event.get("lineage") in stopped}
+    if not reasons or found.serving is False:
+        return []
+    because = next(iter(reasons.values()))
+    names = [name for name, reason in reasons.items() if reason == because]
+    more = len(set(reasons.values())) - 1
+    others = f" (and {more} other reason{'s' if more > 1 else ''}: certbot-guard history)" if more else ""
+    return [f"The challenge of {listed(names, 3, 60)} could not pass through the running web server: {because}{others}"]
 
 
 def _down_for(found: Account) -> float:

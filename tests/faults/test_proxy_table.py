@@ -50,10 +50,10 @@ def context(new_context: Callable[..., Context]) -> Context:
 
 
 def signals() -> list:
-    """Each at each moment; the kind of site goes round. SIGTERM and SIGHUP do the same: by turns, the other is long."""
+    """Each at each moment; the kind of site goes round. Beside SIGKILL one of the others, by turns; the rest is long."""
     return [pytest.param(moment, number, (ALONE, THREE, MIXED, ALONE)[(row + column) % 4],
                          id=f"{number.name} {moment}",
-                         marks=pytest.mark.long if column == (0, 2)[row % 2] else ())
+                         marks=pytest.mark.long if column not in (row % 3, SIGNALS.index(signal.SIGKILL)) else ())
             for row, moment in enumerate(MOMENTS) for column, number in enumerate(SIGNALS)]
 
 

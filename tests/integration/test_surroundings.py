@@ -270,7 +270,8 @@ def test_the_plugin_adds_next_to_nothing_to_what_certbot_imports_anyway() -> Non
     certbots = "import certbot.plugins.common, certbot.main, certbot.util, zope.interface"
     added = _imports(f"{certbots}\nimport certbot_guard.plugin") - _imports(certbots)
     assert not added & set(_NOT_FOR_EVERY_CERTBOT_COMMAND)
-    assert added <= {"certbot_guard", "certbot_guard.plugin", "certbot_guard.capture", "certbot_guard.evidence"}
+    assert added <= {"certbot_guard", "certbot_guard.plugin", "certbot_guard.capture", "certbot_guard.evidence",
+                     "certbot_guard.finalizing"}
 
 
 def test_the_trap_of_the_import_test_catches() -> None:

@@ -19,6 +19,8 @@ from tests.support.context import wait_for
 from tests.systemd.test_under_systemd import BOX, CANNOT_RUN, CHECKOUT, box
 
 __all__ = ["box"]
+LONG = ("test_apaches_unit_is_hardened", "test_modules_whose_files_are_missing",
+        "test_somebody_reloads_or_restarts_apache_in_the_challenge")
 CLEAN_ROOT = BOX.parent / "clean-root"
 
 
@@ -39,7 +41,8 @@ def _play(start: list[str], which: str, timeout: float = 400) -> subprocess.Comp
 
 @pytest.mark.systemd
 @pytest.mark.timeout(450)
-@pytest.mark.parametrize("name", _inside("inside_proxy"))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long if name in LONG else ())
+                                  for name in _inside("inside_proxy")])
 def test_in_the_box(box: Path, name: str) -> None:
     done = _play([str(BOX), "run", str(box)], f"inside_proxy.py::{name}")
     assert done.returncode == 0, done.stdout[-12000:]
