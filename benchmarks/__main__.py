@@ -28,7 +28,7 @@ class Part:
 PARTS: dict[str, Part] = {
     "outages": Part(outages.measure, (1, 3, 5), (1.0, 9.4, 33.0)),
     "requests": Part(visiting.measure, (1, 2, 6), (0.6, 1.2, 8.0)),
-    "window": Part(window.measure, (1, 1, 4), (1.2, 8.0, 20.0)),
+    "window": Part(window.measure, (1, 1, 4), (1.2, 4.0, 20.0)),
     "kill": Part(killing.measure, (1, 6, 15), (0.3, 1.0, 2.5)),
     "idle": Part(idle.measure, (1, 10, 40), (0.3, 5.3, 21.0)),
     "settle": Part(telling.measure_settle, (1, 6, 15), (0.1, 0.6, 1.5)),

@@ -190,7 +190,7 @@ def measure(options: Options) -> Section:
     say("window")
     try:
         found = in_turn({label: partial(case, world) for label, case in cases.items()}, options.rounds,
-                        not options.quick)
+                        options.thorough)
     finally:
         world.close()
     longest = {label: [max(each, key=lambda one: one.outage) for each in rounds] for label, rounds in found.items()}

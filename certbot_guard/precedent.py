@@ -8,14 +8,31 @@ by :mod:`certbot_guard.proxied`.
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, Iterable, Optional
 
-from certbot_guard.run import Run
+from certbot_guard.run import Run, runs_below
 
 # Longer than two renewals of a certificate of 90 days: else every second one would fail at first.
 COUNTS = timedelta(days=200)
 # Of names and their CAA records the CA knows nothing from us.
 _NOT_OURS = ("dns", "caa")
+
+
+class ReadOnce(Run):
+    """A run whose events are read when they are asked for first: each of a thousand lineages is looked for in them."""
+
+    _found: Optional[list[dict[str, Any]]] = None
+
+    def events(self) -> list[dict[str, Any]]:
+        if self._found is None:
+            self._found = super().events()
+        return self._found
+
+
+def past(bases: list[Path]) -> list[Run]:
+    """The runs that are kept below the state directories, oldest first. Only reads."""
+    return [ReadOnce(one.directory, one.facts) for one in runs_below(bases)]
 
 
 def against(runs: Iterable[Run], config_dir: str, lineage: str, now: datetime) -> str:

@@ -16,7 +16,7 @@ from certbot_guard import hookset, launch, passage, precedent, serverlock
 from certbot_guard.errors import GuardError, ServerError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.proxying import loopback
-from certbot_guard.run import Run, open_windows, runs_below, utc_now
+from certbot_guard.run import Run, open_windows, utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ class Proxied:
     def __init__(self, note: Callable[..., Any]) -> None:
         self._note = note
         self._lock: Optional[int] = None  # the server's, while there is a passage
+        self._past: Optional[list[Run]] = None  # read for the first lineage
 
     @property
     def is_open(self) -> bool:
@@ -67,7 +68,7 @@ class Proxied:
         if hookset.has_pre_hook(config):
             raise ServerError("it has a pre hook, which may stop the web server")
         why_not = "" if try_anyway else precedent.against(
-            runs_below([run.directory.parent.parent]), str(run.facts.get("config_dir")), facts["lineage"], utc_now())
+            self._past_of(run), str(run.facts.get("config_dir")), facts["lineage"], utc_now())
         if why_not:
             raise ServerError(why_not)
         if not run.sentinel_lives() and launch.start_sentinel(run):
@@ -79,6 +80,11 @@ class Proxied:
         port = passage.open_for(run, server, number, facts)
         hookset.listen_at(config, loopback.ADDRESS, port)
         return port
+
+    def _past_of(self, run: Run) -> list[Run]:
+        if self._past is None:
+            self._past = precedent.past([run.directory.parent.parent])
+        return self._past
 
     def end(self, run: Optional[Run], server: Optional[IWebServer], by: str, forgotten: bool = False) -> None:
         """Nothing of it is left in the server's configuration, or an event says what is. Safe to repeat.

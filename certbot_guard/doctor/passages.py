@@ -17,7 +17,7 @@ from certbot_guard import precedent, statedir, text
 from certbot_guard.errors import ServerError
 from certbot_guard.outages import parsed
 from certbot_guard.proxying import loopback, modules, placement, placing, snippet
-from certbot_guard.run import Run, runs_below
+from certbot_guard.run import Run
 
 if TYPE_CHECKING:
     from certbot_guard.doctor.host import Host
@@ -103,20 +103,9 @@ def mode_of(host: Host, one: Lineage) -> str:
     return str(one.parameters.get("guard_mode") or host.config.server.mode)
 
 
-class ReadOnce(Run):
-    """A run whose events are read when they are asked for first: each of a thousand lineages is looked for in them."""
-
-    _found: Optional[list[dict[str, Any]]] = None
-
-    def events(self) -> list[dict[str, Any]]:
-        if self._found is None:
-            self._found = super().events()
-        return self._found
-
-
 def runs(host: Host) -> list[Run]:
     """Those that are kept. Only reads."""
-    return [ReadOnce(one.directory, one.facts) for one in runs_below(statedir.every_directory(host.config.state_dir))]
+    return precedent.past(statedir.every_directory(host.config.state_dir))
 
 
 def _as_it_was(host: Host, one: Lineage) -> Way:
