@@ -48,9 +48,10 @@ def mismatch(context: Context) -> None:
 
 
 @pytest.mark.parametrize("shape, moment, spoil, words", [
-    (ALONE, "before", broken, "ThisDirectiveDoesNotExist"), (ALONE, "before", mismatch, "does not fit its key"),
+    pytest.param(ALONE, "before", broken, "ThisDirectiveDoesNotExist", marks=pytest.mark.long),
+    (ALONE, "before", mismatch, "does not fit its key"),
     (THREE, "in the challenge", mismatch, "does not fit its key"),
-    (MIXED, "in the deploy hook", broken, "ThisDirectiveDoesNotExist")])
+    pytest.param(MIXED, "in the deploy hook", broken, "ThisDirectiveDoesNotExist", marks=pytest.mark.long)])
 def test_the_configuration_cannot_be_loaded_any_more(
         context: Context, shape: str, moment: str, spoil: Callable[[Context], object], words: str) -> None:
     hook = {"renew_hook": waiting_hook(context)} if moment == "in the deploy hook" else {}
@@ -83,7 +84,8 @@ def replaced(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("change", [removed, replaced])
-@pytest.mark.parametrize("shape, fails", [(ALONE, True), (THREE, False)], ids=["and it fails", "of three"])
+@pytest.mark.parametrize("shape, fails", [
+    pytest.param(ALONE, True, id="and it fails"), pytest.param(THREE, False, id="of three", marks=pytest.mark.long)])
 def test_somebody_has_his_hands_on_our_file(
         context: Context, change: Callable[[Scene], None], shape: str, fails: bool) -> None:
     scene = Scene(context, shape)
@@ -123,8 +125,9 @@ def in_a_read_only_directory(scene: Scene) -> Iterator[None]:
     disks.remount(scene.context.apache.vhosts, "rw")
 
 
-@pytest.mark.parametrize("shape, kept, killed", [(ALONE, immutable, False), (THREE, immutable, True),
-                                                 (ALONE, in_a_read_only_directory, True)])
+@pytest.mark.parametrize("shape, kept, killed", [
+    (ALONE, immutable, False), pytest.param(THREE, immutable, True, marks=pytest.mark.long),
+    (ALONE, in_a_read_only_directory, True)])
 def test_our_file_cannot_be_taken_away_until_recover_may(
         context: Context, kept: Any, shape: str, killed: bool) -> None:
     scene = Scene(context, shape, before=lambda: on_a_small_disk(context) if kept is not immutable else None)
@@ -174,7 +177,7 @@ def restart(context: Context) -> None:
     assert context.apache.ctl("restart").returncode == 0
 
 
-@pytest.mark.parametrize("shape, act", [(MIXED, graceful), (ALONE, restart)])
+@pytest.mark.parametrize("shape, act", [pytest.param(MIXED, graceful, marks=pytest.mark.long), (ALONE, restart)])
 def test_somebody_reloads_apache_in_the_challenge(context: Context, shape: str, act: Callable[[Context], None]) -> None:
     scene = Scene(context, shape)
     with scene.nobody_notices(all_of_them=act is graceful):
@@ -214,7 +217,8 @@ def test_an_apache_that_somebody_else_stops_is_left_so_and_people_are_told(
         assert "not by certbot-guard" in said and "not loaded" in mail.subject and "Visitors see" not in said, said
 
 
-@pytest.mark.parametrize("module", [None, b"no module"], ids=["is not there", "is none"])
+@pytest.mark.parametrize("module", [
+    pytest.param(None, id="is not there"), pytest.param(b"no module", id="is none", marks=pytest.mark.long)])
 def test_a_module_that_cannot_be_loaded_is_stopped_for(context: Context, module: Optional[bytes]) -> None:
     modules = context.directory / "modules"
     modules.mkdir()
@@ -286,7 +290,8 @@ def reconfigure(context: Context) -> Certbot:
 
 @pytest.mark.parametrize("verb", [certonly, pytest.param(reconfigure, marks=pytest.mark.skipif(
     CERTBOT < (2, 3), reason="certbot reconfigure came with 2.3"))])
-@pytest.mark.parametrize("fails", [True, False], ids=["fails", "works"])
+@pytest.mark.parametrize("fails", [
+    pytest.param(True, id="fails"), pytest.param(False, id="works", marks=pytest.mark.long)])
 def test_another_verb(context: Context, verb: Callable[[Context], Certbot], fails: bool) -> None:
     scene = Scene(context)
     before = context.home.conf_path(VICTIM).read_bytes()
@@ -309,7 +314,8 @@ def test_a_subset_of_names_is_renewed(context: Context) -> None:
     scene.told_nothing()
 
 
-@pytest.mark.parametrize("verb, shape", [("graceful", ALONE), ("restart", MIXED)])
+@pytest.mark.parametrize("verb, shape", [
+    ("graceful", ALONE), pytest.param("restart", MIXED, marks=pytest.mark.long)])
 def test_a_deploy_hook_that_reloads_apache_itself(context: Context, verb: str, shape: str) -> None:
     control = context.directory / "bin" / "control"
     control.write_text(f'#!/bin/sh\nexec {context.apache.program} "$1"\n')
@@ -351,7 +357,7 @@ def test_a_channel_that_hangs_holds_nothing_up(context: Context) -> None:
     scene.told("no such page")
 
 
-@pytest.mark.parametrize("shape", [ALONE, MIXED])
+@pytest.mark.parametrize("shape", [ALONE, pytest.param(MIXED, marks=pytest.mark.long)])
 def test_somebody_takes_the_port_that_apache_hands_over_to(context: Context, shape: str) -> None:
     scene = Scene(context, shape)
     with scene.nobody_notices(), ExitStack() as listening:
