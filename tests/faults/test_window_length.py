@@ -89,7 +89,7 @@ def test_the_window_ends_while_the_ca_still_works_on_the_certificate(context: Co
 def test_what_a_user_does_after_a_renewal_comes_after_apache_serves(context: Context, hook: str) -> None:
     seen = context.directory / "seen"
     script = f"cat {context.state}/runs/*/events.jsonl > {seen}"
-    options = {"deploy_hook": script} if hook == "deploy_hook" else {}
+    options = {"renew_hook": script} if hook == "deploy_hook" else {}
     context.guarded_site(ONE, server="mode = stop", **options)
     if hook == "renewal-hooks":
         path = context.home.config / "renewal-hooks" / "deploy" / "look"
