@@ -180,6 +180,7 @@ def test_twenty_plain_sites_are_renewed_unnoticed(new_context: NewContext, recor
     renew_unnoticed(context, sites, names, record_property)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_of_twenty_of_all_kinds_only_the_one_that_cannot_pass_is_stopped_for(
         new_context: NewContext, record_property: Record, world: Any) -> None:
