@@ -270,11 +270,10 @@ def before_the_file_goes(scene: Scene, run: Path) -> Iterator[Callable[[], objec
 @contextmanager
 def while_the_file_is_emptied(scene: Scene, run: Path) -> Iterator[Callable[[], object]]:
     """Apache takes its time to test its configuration: the file says nothing by then, and is there."""
-    slow, envvars = scene.context.directory / "bin" / "slow", Path(scene.context.apache.environment["APACHE_ENVVARS"])
-    sourced = envvars.read_text()
-    envvars.write_text(f"{sourced}\nif grep -q '^# <Location' {scene.file}; then touch {slow}; sleep 1; fi\n")
-    yield slow.exists
-    envvars.write_text(sourced)
+    slow = scene.context.directory / "bin" / "slow"
+    with scene.context.apache.control_runs_first(
+            f"if grep -q '^# <Location' {scene.file}; then touch {slow}; sleep 1; fi"):
+        yield slow.exists
 
 
 @contextmanager
@@ -325,15 +324,14 @@ def test_recover_delivers_before_it_asks_apache_for_leftovers(context: Context) 
     context.ca.invalid_challenge(VICTIM, "no such page")
     assert context.renew().returncode == 1
     context.wait_settled()
-    envvars = Path(context.apache.environment["APACHE_ENVVARS"])
-    envvars.write_text(f"{envvars.read_text()}\ntouch {asked}\n"
-                       f"while [ -d {context.directory} ] && [ ! -e {go_on} ]; do sleep 0.05; done\n")
     context.mailbox.heal()
-    recovering = context.guard("recover", wait=False)
-    context.mailbox.wait(1)
-    wait_for(asked.exists, what="the question to Apache")
-    go_on.touch()
-    assert recovering.wait().returncode == 0
+    with context.apache.control_runs_first(
+            f"touch {asked}; while [ -d {context.directory} ] && [ ! -e {go_on} ]; do sleep 0.05; done"):
+        recovering = context.guard("recover", wait=False)
+        context.mailbox.wait(1)
+        wait_for(asked.exists, what="the question to Apache")
+        go_on.touch()
+        assert recovering.wait().returncode == 0
     scene.told("no such page")
 
 

@@ -90,11 +90,8 @@ def before_apache_is_started(context: Context, run: Path) -> Iterator[Callable[[
 def while_apache_is_starting(context: Context, run: Path) -> Iterator[Callable[[], object]]:
     """Apache's control program has begun, and takes its time."""
     slow = context.directory / "bin" / "slow"
-    envvars = Path(context.apache.environment["APACHE_ENVVARS"])
-    sourced = envvars.read_text()
-    envvars.write_text(f'{sourced}\ncase "$*" in *start*) touch {slow}; sleep 0.6;; esac\n')
-    yield slow.exists
-    envvars.write_text(sourced)
+    with context.apache.control_runs_first(f'case "$*" in *start*) touch {slow}; sleep 0.6;; esac'):
+        yield slow.exists
 
 
 @contextmanager

@@ -411,16 +411,12 @@ def test_start_after_everything_was_killed(running: PrivateApache) -> None:
 def test_a_start_that_somebody_elses_start_has_overtaken(running: PrivateApache) -> None:
     """Ours finds the ports taken, and no pid file yet: what serves is this Apache all the same."""
     server, snapshot = stopped(running)
-    envvars, marker, pid = Path(running.environment["APACHE_ENVVARS"]), running.root / "overtaken", running.pid_file
-    sourced = envvars.read_text()
-    envvars.write_text(f"""{sourced}
-case "$*" in *start*) if [ ! -e {marker} ]; then
+    marker, pid = running.root / "overtaken", running.pid_file
+    with running.control_runs_first(f"""case "$*" in *start*) if [ ! -e {marker} ]; then
   touch {marker}; "$0" start; while [ ! -s {pid} ]; do sleep 0.01; done
   mv {pid} {pid}.away; (sleep 0.7; mv {pid}.away {pid}) >/dev/null 2>&1 &
-fi;; esac
-""")
-    server.start(snapshot, DRAIN_SECONDS)
-    envvars.write_text(sourced)
+fi;; esac"""):
+        server.start(snapshot, DRAIN_SECONDS)
     assert marker.exists() and running.serves() and until(lambda: len(running.parents()) == 1)
 
 

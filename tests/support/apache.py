@@ -227,6 +227,17 @@ class PrivateApache:
 
     # -- control ---------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def control_runs_first(self, script: str) -> Iterator[None]:
+        """Within it the control program runs ``script``, of the shell, before it does anything (``"$*"``: what)."""
+        envvars = Path(self.environment["APACHE_ENVVARS"])
+        sourced = envvars.read_text()
+        envvars.write_text(f"{sourced}\n{script}\n")
+        try:
+            yield
+        finally:
+            envvars.write_text(sourced)
+
     def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the control program as a person would. Output goes through a file: Apache keeps stdout open."""
         with tempfile.TemporaryFile("w+") as output:
