@@ -76,13 +76,13 @@ def test_how_often_a_line_runs(places: Places, line: str, often: Optional[float]
     ("docker compose exec web certbot renew", " renew"), ("if a; then certbot renew; fi", "certbot renew"),
     ("(sleep 1; certbot renew)", "certbot renew"),
     ("certbot --apache -n -d example.com", "certbot "),
-    ("letsencrypt renew", "letsencrypt renew"), ("/root/certbot-auto renew", "/root/certbot-auto renew"),
+    ("letsencrypt renew", "letsencrypt renew"), ("/opt/certbot-auto renew", "/opt/certbot-auto renew"),
     ("a; certbot certonly -d x; certbot renew", "certbot certonly, certbot renew"),
     ("run-one certbot renew", "certbot renew"),
     # these start none that may get a certificate
     ("certbot certificates", ""), ("echo certbot renew", ""), ("grep certbot /x renew", ""),
     ("true # certbot renew", ""),
-    ("certbot renew --dry-run", ""), ("/root/.acme.sh/acme.sh --cron", ""), ("ls /etc/letsencrypt/renewal", ""),
+    ("certbot renew --dry-run", ""), ("/opt/acme.sh/acme.sh --cron", ""), ("ls /etc/letsencrypt/renewal", ""),
     ("certbot", ""), ("certbot-guard watch", ""), ("tar cf x certbot renew", ""),
 ])
 def test_which_certbot_a_line_starts(line: str, said: str) -> None:

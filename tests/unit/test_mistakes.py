@@ -154,7 +154,7 @@ FINE = [
     "0 3 * * * certbot renew -q --cert-name force-renewal.example.com", "0 3 * * * certbot renew -q # --force-renewal",
     "0 3 1 * * certbot certificates", "0 3 1 * * certbot renew --dry-run --force-renewal",
         "0 3 1 * * certbot --version",
-    '0 0 1 * * "/root/.acme.sh"/acme.sh --cron --home "/root/.acme.sh" >/dev/null 2>&1',
+    '0 0 1 * * "/opt/acme.sh"/acme.sh --cron --home "/opt/acme.sh" >/dev/null 2>&1',
     "0 4 * * 0 apachectl stop && tar cf /b.tar /srv && apachectl start", "0 4 1 * * echo certbot renew --force-renewal",
     "0 3 * * * docker compose -f /srv/x.yml run --rm certbot renew -q", "0 4 1 * * apt-get -y upgrade certbot",
 ]
@@ -310,7 +310,7 @@ def test_hooks_without_systemd(bin_: Path, context: mistakes.Context) -> None:
 
 def script(body: str, **more: Any) -> Job:
     number, line = next((number, line) for number, line in enumerate(body.split("\n"), 1) if "certbot renew" in line)
-    return Job(f"/root/renew.sh, line {number}", Path("/root/renew.sh"), number, line, line.strip(), True,
+    return Job(f"/srv/renew.sh, line {number}", Path("/srv/renew.sh"), number, line, line.strip(), True,
                "script", body=body,
                runs_per_month=60.0, **more)
 
@@ -334,11 +334,11 @@ def test_scripts_are_read_line_by_line(body: str, wrong: set[str], context: mist
 
 
 def test_a_script_that_is_called_too_rarely_and_unheard(bin_: Path, context: mistakes.Context) -> None:
-    caller = job("0 3 1 * * /root/renew.sh >/dev/null 2>&1", bin_)
+    caller = job("0 3 1 * * /srv/renew.sh >/dev/null 2>&1", bin_)
     made = script("certbot renew -q", caller=caller)
     found = mistakes.of_job(made, context)
     assert ids(found) == {RARE, AWAY} and {result.where for result in found} == {"/spool/root, line 3"}
-    assert {result.instead for result in found} == {"0 3,15 * * * /root/renew.sh >/dev/null"}
+    assert {result.instead for result in found} == {"0 3,15 * * * /srv/renew.sh >/dev/null"}
 
 
 def unit(value: str = "/usr/bin/certbot renew -q", **more: Any) -> Job:

@@ -113,7 +113,7 @@ def test_nothing_is_no_verb() -> None:
     ("systemctl stop apache2 php-fpm", None), ("apachectl stop && rm -rf x", None), ("apachectl stop | cat", None),
     ("apachectl -f /x.conf -k stop", None), ("apachectl stop; apachectl start", None),
     ("service apache2 stop now", None), ("APACHE_CONFDIR=/etc/apache2-b apachectl stop", None),
-    ("/root/stop.sh", None), ("true", None), ("sleep 5", None), ("apachectl 'stop", None),
+    ("/srv/stop.sh", None), ("true", None), ("sleep 5", None), ("apachectl 'stop", None),
     ("true x; apachectl stop", None),
     ("if true; then apachectl stop; fi", None), ("apachectl stop || mail root", None),
     ("sleep $(rm x); apachectl stop", None),
