@@ -1,4 +1,4 @@
-"""The events of a run, as lines of JSON that are appended only: read again whole, whatever was torn or did not fit.
+"""The events of a run, as lines of JSON that are appended only: read whole, whatever was torn or did not fit.
 
 Where the run's own disk is full they go on elsewhere, and what no disk takes this process knows for itself.
 """
@@ -12,7 +12,7 @@ import time
 from collections import deque
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Optional
 
 from certbot_guard.errors import StateError
 
@@ -30,6 +30,7 @@ class EventLog:
     def __init__(self, path: Path, overflow: Optional[Path]) -> None:
         self._path = path
         self._overflow = overflow
+        self._files = [_Growing(path, 0)] + ([_Growing(overflow, _OVERFLOW_FIRST)] if overflow is not None else [])
         # What this process has recorded: it knows it whatever becomes of the disk, and hands it on.
         self._own: deque[dict[str, Any]] = deque(maxlen=_OWN_LIMIT)
 
@@ -77,8 +78,7 @@ class EventLog:
         self._own.extend(events)
 
     def _on_disk(self) -> list[dict[str, Any]]:
-        found = list(_read(self._path, 0))
-        return found if self._overflow is None else found + list(_read(self._overflow, _OVERFLOW_FIRST))
+        return [event for file in self._files for event in file.events()]
 
     def _lost(self, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         there = {(event["kind"], event["at"], event["mono"]) for event in found}
@@ -122,19 +122,54 @@ def _shortened(value: Any) -> Any:
     return value
 
 
-def _read(path: Path, first: int) -> Iterator[dict[str, Any]]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with open(descriptor, "rb") as stream:
-            lines = stream.read(_EVENTS_LIMIT_BYTES).split(b"\n")
-    except OSError:
-        return
-    for number, line in enumerate(lines):
-        try:
-            event = json.loads(line) if line.strip() else None
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(event, dict) and [type(event.get(name)) for name in ("kind", "at", "mono")] == [str, str, float]:
-            event["n"] = first + number
-            yield event
+class _Growing:
+    """A file of events that only grows: what was parsed of it is kept, and a run of many lineages asks often."""
 
+    def __init__(self, path: Path, first: int) -> None:
+        self._path = path
+        self._first = first
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known: list[dict[str, Any]] = []
+        self._identity: Optional[tuple[int, int]] = None
+        self._upto = self._lines = 0  # bytes and lines that are known: whole lines alone
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every event so far, for the caller to keep. A file that cannot be read has none."""
+        try:
+            data = self._new_data()
+        except OSError:
+            self._forget()
+            return []
+        whole, end, rest = data.rpartition(b"\n")
+        if end:
+            lines = whole.split(b"\n")
+            self._known += self._parsed(lines)
+            self._lines += len(lines)
+            self._upto += len(whole) + 1
+        return [dict(event) for event in self._known] + self._parsed([rest])
+
+    def _new_data(self) -> bytes:
+        """:raises OSError: it cannot be read"""
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with open(descriptor, "rb") as stream:
+            status = os.fstat(descriptor)
+            if self._identity != (status.st_dev, status.st_ino) or status.st_size < self._upto:
+                self._forget()
+                self._identity = status.st_dev, status.st_ino
+            stream.seek(self._upto)
+            return stream.read(max(_EVENTS_LIMIT_BYTES - self._upto, 0))
+
+    def _parsed(self, lines: list[bytes]) -> list[dict[str, Any]]:
+        """The events in the next lines. ``n`` is the number of its line."""
+        found = []
+        for number, line in enumerate(lines, self._first + self._lines):
+            try:
+                event = json.loads(line) if line.strip() else None
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(event, dict) and [type(event.get(name)) for name in ("kind", "at", "mono")] == [str, str, float]:
+                event["n"] = number
+                found.append(event)
+        return found
