@@ -30,6 +30,7 @@ def _short_path(directory: Path) -> Iterator[str]:
 def listen(run: Run) -> socket.socket:
     """A listening socket for this run's sentinel; a leftover of an earlier one is replaced."""
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    os.fchmod(server.fileno(), 0o600)  # the mode that bind() gives the file
     with _short_path(run.directory) as path:
         if os.path.lexists(path):
             os.unlink(path)

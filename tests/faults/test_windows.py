@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from certbot_guard.sentinel import SECOND_LOOK_SECONDS
+from certbot_guard.keeper import SECOND_LOOK_SECONDS
 from certbot_guard.servers import sockets
 from tests.support import processes
 from tests.support.context import Context, wait_for
