@@ -17,7 +17,7 @@ from typing import Any, Iterator, Optional
 from certbot_guard import serverlock, text
 from certbot_guard.errors import ServerError, StateError
 from certbot_guard.interfaces import IWebServer
-from certbot_guard.proxying import loopback, placing, selfcheck
+from certbot_guard.proxying import loopback, ourfile, placing, selfcheck
 from certbot_guard.proxying.asking import Ports
 from certbot_guard.run import Run
 
@@ -100,7 +100,7 @@ def withdraw(run: Run) -> None:
     """The files say nothing, and a reload that comes anyway makes the server forget them; :func:`end` is still due."""
     for one in opened(run.events()):
         try:
-            placing.disarm(Path(one["path"]), one["port"], one["pid"])
+            ourfile.disarm(Path(one["path"]), one["port"], one["pid"])
         except OSError:
             pass  # said by end(), which tries again
 
@@ -127,13 +127,14 @@ def end(run: Run, server: Optional[IWebServer], by: str, reload: bool = True, fo
 def _end(run: Run, server: Optional[IWebServer], one: dict[str, Any], reload: bool, forgotten: bool) -> str:
     """:raises OSError: the file is still there, and says what it said."""
     path = Path(one["path"])
+    ourfile.check_kept(path, one["port"], one["pid"])
     if server is not None and not reload:
         # Whoever has the lock may reload the server in this moment: one that listed a file and finds it gone may end.
-        placing.disarm(path, one["port"], one["pid"])
-        there = placing.is_for(path, one["port"], one["pid"])
+        ourfile.disarm(path, one["port"], one["pid"])
+        there = ourfile.is_for(path, one["port"], one["pid"])
         return f"{text.line(path)} says nothing any more, and is there until: certbot-guard recover" if there else ""
-    placing.clear_unfinished(path)
-    there = placing.is_for(path, one["port"], one["pid"])
+    ourfile.clear_unfinished(path)
+    there = ourfile.is_for(path, one["port"], one["pid"])
     if not there and (server is None or forgotten or not _was_placed(run, one)):
         return ""  # it never came to be, or is gone, or is another run's by now
     if server is None or forgotten:

@@ -129,7 +129,7 @@ class Installer(common.Plugin, interfaces.Installer, interfaces.RenewDeployer):
 
     def _restart_and_tell(self) -> None:
         session = _session()
-        others_own = getattr(session, "_own_installer", None) is not None
+        others_own = session.reloads_by_another
         try:
             session.restart()
         except Exception as error:

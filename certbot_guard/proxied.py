@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
-from collections.abc import Callable
 from typing import Any, Optional
 
 from certbot_guard import hookset, launch, passage, precedent, serverlock
 from certbot_guard.errors import GuardError, ServerError
 from certbot_guard.interfaces import IWebServer
+from certbot_guard.ownrun import OwnRun
 from certbot_guard.proxying import loopback
-from certbot_guard.run import Run, open_windows, utc_now
+from certbot_guard.run import Run, utc_now
 
 logger = logging.getLogger(__name__)
 
-_BRING_BACK_SECONDS = 120.0
+# On top of max_outage: how long to wait for another certbot run that has the server.
+_PATIENCE_SECONDS = 60.0
 
 
 class Proxied:
     """One per session, for one lineage after the other."""
 
-    def __init__(self, note: Callable[..., Any]) -> None:
-        self._note = note
+    def __init__(self, own: OwnRun) -> None:
+        self._own = own
         self._lock: Optional[int] = None  # the server's, while there is a passage
         self._past: Optional[list[Run]] = None  # read for the first lineage
 
@@ -35,20 +35,23 @@ class Proxied:
     def is_open(self) -> bool:
         return self._lock is not None
 
-    def begin(self, run: Run, server: IWebServer, config: Any, number: int, facts: dict[str, Any],
-              patience: float, try_anyway: bool = False) -> str:
+    def begin(self, config: Any, number: int, facts: dict[str, Any]) -> Optional[str]:
         """This lineage's challenge passes through the running server, and ``""``; else a sentence says why it does not.
 
-        Never raises but for what is to end certbot: there is the stop to fall back to.
+        None: nobody tried, since it is not wanted or this run can have no passage. Never raises but for what is to end
+        certbot: there is the stop to fall back to.
 
         :param config: certbot's own, of this lineage; it has certbot listen where the server hands over
         :param facts: of the lineage; gets the ``port`` that is handed over to
-        :param patience: how many seconds to wait for another certbot run that has the server
-        :param try_anyway: whatever became of the last challenge that passed through
         """
+        own = self._own
+        if own.config.server.mode == "stop" or own.server is None or own.option_problem:
+            return None
+        if own.run is None or own.run_problem:
+            return None
         began = False
         try:
-            facts["port"] = self._begin(run, server, config, number, facts, patience, try_anyway)
+            facts["port"] = self._begin(own.run, own.server, config, number, facts)
             began = True
             return ""
         except GuardError as error:
@@ -58,22 +61,22 @@ class Proxied:
             reason, detail = f"certbot-guard's own error: {type(error).__name__}: {error}", ""
         finally:
             if not began:
-                self.end(run, server, "it did not work")
-        self._note("not-proxied", number=number, lineage=facts["lineage"], reason=reason, detail=detail)
+                self.end("it did not work")
+        own.note("not-proxied", number=number, lineage=facts["lineage"], reason=reason, detail=detail)
         return reason
 
-    def _begin(self, run: Run, server: IWebServer, config: Any, number: int, facts: dict[str, Any],
-               patience: float, try_anyway: bool) -> int:
+    def _begin(self, run: Run, server: IWebServer, config: Any, number: int, facts: dict[str, Any]) -> int:
         """:raises GuardError: it cannot be."""
         if hookset.has_pre_hook(config):
             raise ServerError("it has a pre hook, which may stop the web server")
-        why_not = "" if try_anyway else precedent.against(
+        # A dry run is how a person finds out whether it works by now.
+        why_not = "" if config.dry_run else precedent.against(
             self._past_of(run), str(run.facts.get("config_dir")), facts["lineage"], utc_now())
         if why_not:
             raise ServerError(why_not)
         if not run.sentinel_lives() and launch.start_sentinel(run):
             raise ServerError("the sentinel is gone, so nobody would take away what is put into Apache's configuration")
-        self._lock = serverlock.take(server.identity, patience)
+        self._lock = serverlock.take(server.identity, self._own.config.server.max_outage_seconds + _PATIENCE_SECONDS)
         if self._lock is None:
             raise ServerError("another certbot run has the web server stopped, or its configuration changed, and did "
                               "not end in time")
@@ -86,23 +89,16 @@ class Proxied:
             self._past = precedent.past([run.directory.parent.parent])
         return self._past
 
-    def end(self, run: Optional[Run], server: Optional[IWebServer], by: str, forgotten: bool = False) -> None:
+    def end(self, by: str, forgotten: bool = False) -> None:
         """Nothing of it is left in the server's configuration, or an event says what is. Safe to repeat.
 
         :param forgotten: the server has been reloaded since :func:`certbot_guard.passage.withdraw`
         """
-        if self._lock is not None and run is not None:
-            passage.end(run, server, by, forgotten=forgotten)
-            self._bring_back(run)
+        if self._lock is not None and self._own.run is not None:
+            passage.end(self._own.run, self._own.server, by, forgotten=forgotten)
+            if self._own.is_stopped:  # a reload of ours has ended it
+                self._own.bring_back()
         self.let_go()
-
-    def _bring_back(self, run: Run) -> None:
-        """A reload of ours has ended the server: a process of its own starts it, and settle if that one cannot."""
-        if open_windows(run.events()):
-            try:
-                launch.start_settle(run, "--bring-back").wait(_BRING_BACK_SECONDS)
-            except (OSError, subprocess.SubprocessError) as error:
-                self._note("guard-error", where="bring back", error=str(error))
 
     def let_go(self) -> None:
         """Whoever settles ends it."""
@@ -110,11 +106,11 @@ class Proxied:
             os.close(self._lock)
             self._lock = None
 
-    def say_it_is_stopped(self, lineage: str, why_not: str, asked_for: bool) -> None:
-        """In certbot's log; where the passage was ``asked_for``, people are told that they do not get it."""
+    def say_it_is_stopped(self, lineage: str, why_not: str) -> None:
+        """In certbot's log; where the passage was asked for, people are told that they do not get it."""
         sentence = f"the challenge of {lineage} cannot pass through the running web server, which is stopped for it"
-        if not asked_for:
+        if self._own.config.server.mode != "proxy":
             logger.info("certbot-guard: %s: %s", sentence, why_not)
             return
         logger.warning("certbot-guard: mode = proxy: %s: %s", sentence, why_not)
-        self._note("config-problem", text=f"mode = proxy: {sentence}: {why_not}", lineage=lineage, reason=why_not)
+        self._own.note("config-problem", text=f"mode = proxy: {sentence}: {why_not}", lineage=lineage, reason=why_not)

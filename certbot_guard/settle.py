@@ -51,15 +51,13 @@ def settle(run: Run, server: Optional[IWebServer], deliver: bool = True) -> Outc
         if not run.has("closed"):
             run.note("closed")
         if not run.certbot_lives() and not run.has("exit") and not run.has("died"):
-            run.note("died")
-            _note_not_attempted(run)
-        elif run.has("fatal") and not run.has("not-attempted"):
-            _note_not_attempted(run)
+            run.note("died", by="certbot-guard's sentinel" if run.sentinel_lives() else "certbot-guard")
         serving = windows.bring_back(run, server)
         _carefully(run, "proxy", lambda: passage.end_left(run, server, "settle"))
         if serving is not False and open_windows(run.events()):  # that reload has ended it
             serving = windows.bring_back(run, server)
         _finish_saved(run, server)
+        _carefully(run, "not attempted", lambda: _note_not_attempted(run))  # reads every renewal configuration
     config = configuration.load(Path(str(run.facts.get("guard_config") or "")))
     if serving is not False:
         _carefully(run, "also_reload", lambda: alsoreload.reload_others(run, config))
@@ -104,11 +102,14 @@ def _tell(run: Run, server: Optional[IWebServer], deliver: bool) -> bool:
 
 
 def _note_not_attempted(run: Run) -> None:
-    """Name the guarded lineages that a dead ``certbot renew`` had not come to: it goes through them by name."""
+    """Name, once, the guarded lineages that a dead ``certbot renew`` had not come to: it goes through them by name."""
+    if not (run.has("died") or run.has("fatal")) or run.has("settled"):
+        return
     reached = [event["lineage"] for event in run.events() if event["kind"] in ("lineage", "refused")]
     if run.facts.get("verb") != "renew" or not reached or any("--cert-name" in word for word in run.facts["argv"]):
         return
-    left = lineages.guarded_behind(Path(run.facts["config_dir"]), reached[-1])
+    named = {name for event in run.events() if event["kind"] == "not-attempted" for name in event["lineages"]}
+    left = [name for name in lineages.guarded_behind(Path(run.facts["config_dir"]), reached[-1]) if name not in named]
     if left:
         run.note("not-attempted", lineages=left, reason="certbot ended before it came to them")
 
@@ -116,8 +117,9 @@ def _note_not_attempted(run: Run) -> None:
 def _finish_saved(run: Run, server: Optional[IWebServer]) -> None:
     """certbot ended between a save and restart(): no later run has a reason to reload, since nothing is due then."""
     try:
+        deployed = {event.get("lineage") for event in run.events() if event["kind"] == "deployed"}
         for lineage in _saved(run):
-            if not any(event["kind"] == "deployed" and event.get("lineage") == lineage for event in run.events()):
+            if lineage not in deployed:
                 expires = lineages.not_after(Path(run.facts["config_dir"]), lineage)
                 run.note("deployed", lineage=lineage, not_after=expires.isoformat() if expires else None, by="settle")
             _reload(run, server, lineage)

@@ -1,13 +1,13 @@
 """What a run has come to, told: what is news to whom becomes messages on disk, and they are delivered.
 
 Called by :mod:`certbot_guard.settle` once Apache serves, and by the commands that deliver what waits. What is news is
-decided by :mod:`certbot_guard.standing`, the words are :mod:`certbot_guard.message`'s.
+decided by :mod:`certbot_guard.standing`, the words are :mod:`certbot_guard.message`'s, and whether the server serves by
+now is looked at in :mod:`certbot_guard.present`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,11 +18,10 @@ from certbot_guard import config as configuration
 from certbot_guard import (
     findings,
     lastresort,
-    lineages,
     message,
     notify,
+    present,
     recoveries,
-    serverlock,
     standing,
     standing_rows,
     statedir,
@@ -35,9 +34,7 @@ from certbot_guard.findings import Finding
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.message import Message
 from certbot_guard.passing import Pass
-from certbot_guard.run import Run, open_windows, utc_now
-from certbot_guard.servers.serving import answers_as
-from certbot_guard.stakes import Validity
+from certbot_guard.run import Run, utc_now
 from certbot_guard.standing import Memory, News, Told
 from certbot_guard.standing_rows import Changes
 from certbot_guard.supervise import holding
@@ -83,7 +80,8 @@ def tell(run: Union[Run, Pass], server: Optional[IWebServer], deliver: bool = Tr
             # What a journal in memory was told is remembered by the event alone.
             upto = max([book.told_upto(run.id) for book in books]
                        + [event.get("upto", -1) for event in events if event["kind"] == "told"] + [-1])
-            found = Account(run.facts, events, upto, outside.now(), _serving(run, server), _validities(run, events))
+            found = Account(run.facts, events, upto, outside.now(), present.serving(run, server),
+                            present.validities(run, events))
             try:
                 made = _make(found, config, books, outside)
             except Exception as error:  # a bug in the words, or in what is remembered, must not be silence
@@ -114,7 +112,8 @@ def tell(run: Union[Run, Pass], server: Optional[IWebServer], deliver: bool = Tr
 def found_by(one: Pass, server: Optional[IWebServer], now: datetime) -> list[Finding]:
     """What a pass comes to, whether or not it is news to anybody."""
     events = one.events()
-    return findings.of(Account(one.facts, events, -1, now, _serving(one, server), _validities(one, events)))
+    return findings.of(Account(one.facts, events, -1, now, present.serving(one, server),
+                               present.validities(one, events)))
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _make(found: Account, config: Config, books: list, outside: Outside) -> Opti
     wrong = findings.of(found)
     if found.dry_run:
         memory = Memory()  # told whatever was told before, and not remembered
-    over = recoveries.of(found, memory, lambda name: _look(found, name))
+    over = recoveries.of(found, memory, lambda name: present.lineage(found.facts, name))
     server = findings.subject_of_server(found.facts)
     if server in memory.standing and found.serving is False and server not in {one.subject for one in wrong}:
         # The same trouble as ever: people are reminded of it, also by a run with nothing to renew.
@@ -174,11 +173,6 @@ def _log_tail(found: Account, config: Config) -> tuple[str, ...]:
     return tuple(logtail.tail(Path(str(found.facts["log_file"])), config.messages.log_lines))
 
 
-def _look(found: Account, lineage: str) -> tuple[bool, Optional[Validity]]:
-    config_dir = Path(str(found.facts.get("config_dir") or "/etc/letsencrypt"))
-    return (config_dir / "renewal" / f"{lineage}.conf").exists(), lineages.validity(config_dir, lineage)
-
-
 def _memory(books: list) -> Memory:
     memories = []
     for book in books:
@@ -190,7 +184,7 @@ def _memory(books: list) -> Memory:
 
 
 def _write(books: list, made: _Made, run_id: str, upto: int, now: datetime) -> None:
-    """The messages wait in the first journal that takes them; where no disk does, in one in memory, added to ``books``."""
+    """The messages wait in the first journal that takes them; where no disk does, in one in memory, in ``books``."""
     for book in books:
         try:
             book.publish(made.messages, run_id, upto, made.changes, now)
@@ -208,9 +202,10 @@ def _deliver(books: list, config: Config, outside: Outside, rest: bool = False) 
     """Each channel that has something waiting was tried once. With ``rest``, one that failed lately is left in peace
     unless it has something new: for who looks every few minutes. certbot runs twice a day, and a person asks for it."""
     now = outside.now()
+    too_old = now - timedelta(seconds=config.messages.keep_undelivered_seconds)
     for book in books:
         try:
-            for channel, title in book.give_up_before(now - timedelta(seconds=config.messages.keep_undelivered_seconds)):
+            for channel, title in book.give_up_before(too_old):
                 lastresort.given_up(channel, title)
         except StateError:
             continue
@@ -242,36 +237,6 @@ def guard_error(run: Union[Run, Pass], where: str, error: str) -> None:
     """A trouble of our own is recorded, once in a run."""
     if not any(event["kind"] == "guard-error" and event.get("error") == error for event in run.events()):
         run.note("guard-error", where=where, error=error)
-
-
-def _serving(run: Union[Run, Pass], server: Optional[IWebServer]) -> Optional[bool]:
-    if server is None:
-        return None
-    stopped = [event for event in run.events() if event["kind"] == "stopping"]
-    try:
-        serving = server.serving(stopped[-1]["before"]) if stopped else bool(server.look()["serving"])
-        opened = open_windows(run.events())
-        if serving and opened:
-            # A start that is under way holds its sockets before it answers, and may fail yet: only an answer counts.
-            return answers_as(opened[-1].get("before") or {}, server.look())
-        if serving or opened:
-            return serving
-        with serverlock.unless_taken(server.identity) as free:
-            # Another run has it stopped for a challenge; or who is not root does not see that the sockets are Apache's.
-            return False if free and (stopped or os.geteuid() == 0) else None
-    except Exception:
-        return None
-
-
-def _validities(run: Union[Run, Pass], events: Iterable[dict[str, Any]]) -> dict[str, Validity]:
-    names = {event["lineage"] for event in events if isinstance(event.get("lineage"), str)}
-    names.update(name for event in events if event["kind"] == "not-attempted" for name in event["lineages"])
-    names.update(Path(str(event["path"])).stem for event in events
-                 if event["kind"] == "lineage-broken" and event.get("path"))
-    if any(event["kind"] in ("died", "fatal", "stale", "no-timer", "command-failed") for event in events):  # whose renewal did that keep from being done?
-        names.update(lineages.name_of(str(path)) for path in lineages.renewal_files(Path(run.facts["config_dir"])))
-    found = {name: lineages.validity(Path(run.facts["config_dir"]), name) for name in names}
-    return {name: when for name, when in found.items() if when is not None}
 
 
 def _quietly(action: Any, *arguments: Any) -> None:

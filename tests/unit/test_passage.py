@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from certbot_guard import passage
 from certbot_guard.errors import RefusedError, ServerError, StateError
-from certbot_guard.proxying import placement, placing, snippet
+from certbot_guard.proxying import ourfile, placement, snippet
 from certbot_guard.run import Run, open_windows
 
 
@@ -117,11 +119,38 @@ def test_a_file_that_cannot_be_taken_away_is_said_once_and_tried_again(run, file
 
     server = Server()
     with monkeypatch.context() as patched:
-        patched.setattr(placing, "_unlink", fails)
+        patched.setattr(ourfile, "unlink", fails)
         for _ in range(2):
             passage.end(run, server, "settle")
     said, = [event["error"] for event in run.events() if event["kind"] == "guard-error"]
     assert str(file) in said and "Read-only file system" in said and ends(run) == []
+    passage.end(run, server, "recover")
+    assert not file.exists() and ends(run) == [(1, "recover", "")]
+
+
+def give_the_directory(path):
+    path.parent.chmod(0o777)
+
+
+def give_the_file(path):
+    os.chown(path, 65534, 65534)
+
+
+@pytest.mark.parametrize("give", [give_the_directory, pytest.param(give_the_file, marks=pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can give a file away"))])
+@pytest.mark.parametrize("how", [{}, {"reload": False}, {"forgotten": True}], ids=["", "no reload", "forgotten"])
+def test_one_in_which_somebody_else_has_a_hand_by_now_is_left_and_said_once(run, file, give, how):
+    before, server = file.read_text(), Server()
+    run.note("proxy-placed", number=1, lineage="a.example", seconds=1)
+    give(file)
+    passage.withdraw(run)
+    for _ in range(2):
+        passage.end(run, server, "settle", **how)
+    said, = [event["error"] for event in run.events() if event["kind"] == "guard-error"]
+    assert f"{file} cannot be taken away: " in said and ("replace" in said or "user 65534" in said), said
+    assert file.read_text() == before and server.reloads == 0 and ends(run) == []
+    file.parent.chmod(0o700)
+    os.chown(file, os.geteuid(), os.getegid())
     passage.end(run, server, "recover")
     assert not file.exists() and ends(run) == [(1, "recover", "")]
 

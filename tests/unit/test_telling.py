@@ -473,7 +473,7 @@ def test_two_causes_of_which_one_comes_and_goes_are_not_told_each_time(machine: 
 def test_people_are_reminded_of_a_server_that_is_down_by_runs_with_nothing_to_renew(
         machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     serves = [False]
-    monkeypatch.setattr(telling, "_serving", lambda _run, _server: serves[0])
+    monkeypatch.setattr(telling.present, "serving", lambda _run, _server: serves[0])
     stopping = ("stopping", {"window": 1, "lineage": "example.com", "before": {}})
     machine.run(stopping, ("start-failed", {"window": 1, "reason": "it does not start"}))
     for half in range(1, 5):
@@ -489,7 +489,7 @@ def test_people_are_reminded_of_a_server_that_is_down_by_runs_with_nothing_to_re
 
 def test_a_server_that_a_dry_run_left_down_is_told_to_serve_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     serves = [False]
-    monkeypatch.setattr(telling, "_serving", lambda _run, _server: serves[0])
+    monkeypatch.setattr(telling.present, "serving", lambda _run, _server: serves[0])
     facts = {"id": "20261124T041700Z-9", "host": "web1", "verb": "renew", "argv": ["renew"], "dry_run": True,
              "config_dir": str(machine.directory), "guard_config": str(machine.directory / "guard.ini"), "server": None}
     run = Run.create([machine.state], facts)
@@ -527,4 +527,4 @@ def test_a_start_that_is_under_way_does_not_serve_before_it_answers(machine: Mac
     telling.tell(run, server, outside=outside)
     assert "Apache is DOWN" in machine.got["mail"][0].title
     server.gave = "http"
-    assert telling._serving(run, server)
+    assert telling.present.serving(run, server)
