@@ -4,6 +4,9 @@ Knows nothing of Apache or Apprise. Settle adds messages; :mod:`certbot_guard.no
 outcome after: a row found as ``sending`` by whoever holds its channel's lease belongs to a sender that died, and we
 cannot know whether the message went out. It goes again, marked as a possible repeat.
 
+Here are transactions and attempts; what a table's rows mean is known to the ``*_rows`` modules, and how the file is
+opened, and set aside when it is damaged, to :mod:`certbot_guard.schema`.
+
 The file keeps SQLite's rollback journal (no WAL): one file to copy, and nothing beside it after a clean end.
 """
 
@@ -18,7 +21,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import business, history_rows, outbox_rows, schema, standing_rows
+from certbot_guard import business, channel_rows, history_rows, outbox_rows, schema, standing_rows
 from certbot_guard import lease as leases
 from certbot_guard.errors import JournalError, StateError
 from certbot_guard.message import Message
@@ -28,11 +31,6 @@ from certbot_guard.standing_rows import Changes, stamp
 
 FILE = "journal.db"
 BUSY_SECONDS = 5.0
-KEEP_SENT_DAYS = 90
-# Channels that are gone from guard.ini, or down for a month: what they still should get is news no more.
-KEEP_UNDELIVERED_DAYS = 30
-# After the first, second, ... failure in a row.
-BACKOFF_SECONDS = (60, 300, 900, 1800, 3600, 7200, 14400)
 
 
 class Journal:
@@ -56,17 +54,8 @@ class Journal:
         :raises JournalError: it was written by a newer version (not a byte of it is touched), or cannot be used.
         """
         path = directory / FILE
-        damaged = None
         with _translated(f"{path} cannot be used"):
-            database = schema.open_or_none(path, BUSY_SECONDS)
-            if database is None:
-                with leases.exclusive(directory / "repair.lock", BUSY_SECONDS):
-                    database = schema.open_or_none(path, BUSY_SECONDS)  # another process may have repaired it
-                    if database is None:
-                        damaged = schema.set_aside(path)
-                        database = schema.open_or_none(path, BUSY_SECONDS)
-            if database is None:
-                raise JournalError(f"{path} cannot be used: a new one is damaged at once")
+            database, damaged = schema.open_or_begin_anew(path, BUSY_SECONDS)
         return cls(directory, database, damaged, settings)
 
     @classmethod
@@ -80,7 +69,10 @@ class Journal:
     # -- messages --------------------------------------------------------------------------------------------
 
     def told_upto(self, run_id: str) -> int:
-        """The number of the last event of this run that is in a message, or -1. Never raises: rather twice than never."""
+        """The number of the last event of this run that is in a message, or -1.
+
+        Never raises: rather twice than never.
+        """
         try:
             row = self._database.execute("SELECT upto FROM told WHERE run = ?", (run_id,)).fetchone()
         except sqlite3.Error:
@@ -96,8 +88,9 @@ class Journal:
 
     def publish(self, messages: list[tuple[Message, list[str]]], run_id: str, upto: int, changes: Changes,
                 now: datetime) -> None:
-        """All of it at once: each message waits for its channels, in the place of those there that spoke of no more; what stands
-        and who has heard of it is as ``changes`` say; and the run is told up to that event. Again: nothing changes.
+        """All of it at once: each message waits for its channels, in the place of those there that spoke of no more;
+        what stands and who has heard of it is as ``changes`` say; and the run is told up to that event. Again: nothing
+        changes.
         """
         with self._transaction() as run:
             for message, channels in messages:
@@ -114,8 +107,8 @@ class Journal:
 
     def memory(self) -> Memory:
         """What stands, and who has heard of it."""
-        with _translated("the state database cannot be read"):
-            return standing_rows.load(self._database.execute, self.settings)
+        with self._reading() as run:
+            return standing_rows.load(run, self.settings)
 
     @staticmethod
     def _told(run: Any, run_id: str, upto: int) -> None:
@@ -125,24 +118,12 @@ class Journal:
     def give_up_before(self, when: datetime) -> list[tuple[str, str]]:
         """What has waited since before ``when`` is not tried any more. Returns the channel and title of each."""
         with self._transaction() as run:
-            rows = run("SELECT o.channel, m.title, m.id FROM outbox o JOIN messages m ON m.id = o.message"
-                       " WHERE o.state = 'pending' AND m.created < ? AND m.settings = ?",
-                       (stamp(when), self.settings)).fetchall()
-            for channel, _, identity in rows:
-                run("UPDATE outbox SET state = 'given-up' WHERE message = ? AND channel = ?", (identity, channel))
-                # Nobody heard of it there, so it is news again.
-                run("DELETE FROM heard WHERE settings = ? AND channel = ? AND message = ?",
-                    (self.settings, channel, identity))
-        return [(channel, title) for channel, title, _ in rows]
+            return outbox_rows.give_up_before(run, self.settings, when)
 
     def nobody_has(self) -> list[Message]:
         """The messages that were tried, and that no channel has taken."""
-        rows = self._read(
-            "SELECT id, run, event, severity, title, body FROM messages m WHERE settings = ? AND in_syslog = 0"
-            " AND EXISTS (SELECT 1 FROM outbox WHERE message = m.id AND state = 'pending' AND attempts > 0)"
-            " AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = m.id AND (state IN ('sent', 'sending')"
-            " OR (state = 'pending' AND attempts = 0))) ORDER BY created", (self.settings,))
-        return [Message(*row) for row in rows]
+        with self._reading() as run:
+            return outbox_rows.nobody_has(run, self.settings)
 
     def first_in_syslog(self, message_id: str) -> bool:
         """Note that this message goes to the system log, and say whether it had not been there."""
@@ -154,37 +135,29 @@ class Journal:
     def channel_tried(self, channel: str, ok: bool, now: datetime) -> None:
         """How a channel did just now: after a failure it is left in peace for a while, longer each time."""
         with self._transaction() as run:
-            row = run("SELECT failures FROM channels WHERE settings = ? AND channel = ?",
-                      (self.settings, channel)).fetchone()
-            failures = 0 if ok else (row[0] if row else 0) + 1
-            wait = timedelta(seconds=BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]) if failures else timedelta()
-            run("INSERT OR REPLACE INTO channels VALUES (?, ?, ?, ?, ?)",
-                (self.settings, channel, failures, stamp(now), stamp(now + wait)))
+            channel_rows.tried(run, self.settings, channel, ok, now)
 
     def resting(self, now: datetime) -> dict[str, datetime]:
         """The channels that failed lately, and until when they are left in peace."""
-        rows = self._read("SELECT channel, next_try FROM channels WHERE settings = ? AND failures > 0 AND next_try > ?"
-                          " AND tried <= ?", (self.settings, stamp(now), stamp(now)))  # a clock that was set back
-        return {channel: datetime.fromisoformat(until) for channel, until in rows}
+        with self._reading() as run:
+            return channel_rows.resting(run, self.settings, now)
 
     # -- what waits ------------------------------------------------------------------------------------------
 
     def channels_waiting(self) -> list[str]:
         """The channels that still have something to get."""
-        rows = self._read("SELECT DISTINCT o.channel FROM outbox o JOIN messages m ON m.id = o.message"
-                          " WHERE o.state IN ('pending', 'sending') AND m.settings = ? ORDER BY o.channel", (self.settings,))
-        return [row[0] for row in rows]
+        with self._reading() as run:
+            return outbox_rows.channels_waiting(run, self.settings)
 
     def settings_waiting(self) -> list[str]:
         """The settings files for whose channels something waits here."""
-        rows = self._read("SELECT DISTINCT m.settings FROM outbox o JOIN messages m ON m.id = o.message"
-                          " WHERE o.state IN ('pending', 'sending') ORDER BY m.settings")
-        return [row[0] for row in rows]
+        with self._reading() as run:
+            return outbox_rows.settings_waiting(run)
 
     def waiting(self, channel: str) -> list[Waiting]:
         """What this channel still has to get, oldest first. The caller holds its lease: no sender of it is alive."""
-        with _translated("the state database cannot be read"):
-            return outbox_rows.waiting(self._database.execute, self.settings, channel)
+        with self._reading() as run:
+            return outbox_rows.waiting(run, self.settings, channel)
 
     def lease(self, channel: str) -> Any:
         """A context manager: a :class:`Lease` that makes us the channel's only sender, or None if another one lives.
@@ -210,7 +183,7 @@ class Journal:
 
     def failed(self, message_id: str, channel: str, reason: str, attempt: Optional[int] = None,
                doubt: bool = False, done: tuple[str, ...] = ()) -> None:
-        """Outcome: it did not go out, and waits. With ``doubt`` it may have (no answer came), so it is marked next time."""
+        """Outcome: it did not go out, and waits. With ``doubt`` it may have (no answer came): it is marked then."""
         self._outcome(message_id, channel, attempt, "state = 'pending', reason = ?, doubt = doubt OR ?, done = ?",
                       (reason, int(doubt), json.dumps(list(done))))
 
@@ -225,8 +198,8 @@ class Journal:
                 " AND (? IS NULL OR attempts = ?)", (*values, message_id, channel, attempt, attempt))
 
     def mark_business(self) -> None:
-        """There is a file beside the database exactly while something stands or waits for these settings: a certbot that
-        had nothing to do looks for it, and only then lets us look, too."""
+        """There is a file beside the database exactly while something stands or waits for these settings: a certbot
+        that had nothing to do looks for it, and only then lets us look, too."""
         if self.directory is None:
             return
         mark = self.directory / business.mark(self.settings)
@@ -259,7 +232,7 @@ class Journal:
 
     def noted(self) -> dict[str, str]:
         """What was noted for these settings, by its name."""
-        return {row[0]: row[1] for row in self._read("SELECT name, value FROM noted WHERE settings = ?", (self.settings,))}
+        return dict(self._read("SELECT name, value FROM noted WHERE settings = ?", (self.settings,)))
 
     def note(self, changes: dict[str, Optional[str]]) -> None:
         """These are noted now; None: no more."""
@@ -268,23 +241,18 @@ class Journal:
                 if value is None:
                     run("DELETE FROM noted WHERE settings = ? AND name = ?", (self.settings, storable(name)))
                 else:
-                    run("INSERT OR REPLACE INTO noted VALUES (?, ?, ?)", (self.settings, storable(name), storable(value)))
+                    run("INSERT OR REPLACE INTO noted VALUES (?, ?, ?)",
+                        (self.settings, storable(name), storable(value)))
 
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _prune(self, run: Any, now: datetime) -> None:
-        def before(days: int) -> str:
-            return stamp(now - timedelta(days=days))
-
-        run("DELETE FROM outbox WHERE message IN (SELECT id FROM messages WHERE created < ?)"
-            " OR (state IN ('pending', 'sending') AND message IN (SELECT id FROM messages WHERE created < ?))",
-            (before(KEEP_SENT_DAYS), before(KEEP_UNDELIVERED_DAYS)))
-        run("DELETE FROM messages WHERE created < ? AND id NOT IN (SELECT message FROM outbox)",
-            (before(KEEP_UNDELIVERED_DAYS),))
+        outbox_rows.forget_old(run, now)
         history_rows.forget_old(run, now)
         standing_rows.forget_old(run, now)
         # A run that nobody can find any more is not asked about either: its id begins with its day.
-        run("DELETE FROM told WHERE run < ? AND run GLOB '[0-9]*'", (f"{now - timedelta(days=history_rows.KEEP_DAYS):%Y%m%dT}",))
+        first = f"{now - timedelta(days=history_rows.KEEP_DAYS):%Y%m%dT}"
+        run("DELETE FROM told WHERE run < ? AND run GLOB '[0-9]*'", (first,))
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
@@ -299,9 +267,14 @@ class Journal:
                     self._database.execute("ROLLBACK")
                 raise
 
-    def _read(self, statement: str, values: tuple = ()) -> list[tuple]:
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
         with _translated("the state database cannot be read"):
-            return self._database.execute(statement, values).fetchall()
+            yield self._database.execute
+
+    def _read(self, statement: str, values: tuple = ()) -> list[tuple]:
+        with self._reading() as run:
+            return run(statement, values).fetchall()
 
 
 def utc_now() -> datetime:
@@ -314,3 +287,5 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise JournalError(f"{what}: {error}") from error
+    except (ValueError, TypeError, RecursionError) as error:  # a row that nobody of ours wrote
+        raise JournalError(f"{what}: a row in it makes no sense") from error

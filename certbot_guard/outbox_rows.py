@@ -1,15 +1,22 @@
-"""The journal's rows of messages and of the channels that still have to get them. Called inside the journal's transactions."""
+"""The journal's rows of messages and of the channels that still have to get them.
+
+Called inside the journal's transactions. What waits is ``pending``, and ``sending`` while an attempt is made, which the
+journal itself begins and ends.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from certbot_guard.message import Message
 from certbot_guard.standing_rows import stamp
 
+KEEP_SENT_DAYS = 90
+# Channels that are gone from guard.ini, or down for a month: what they still should get is news no more.
+KEEP_UNDELIVERED_DAYS = 30
 KEEP_REPLACED = 50
 
 
@@ -71,6 +78,54 @@ def waiting(execute: Any, settings: str, channel: str) -> list[Waiting]:
     return [Waiting(channel, Message(*row[:6]), row[7] == "sending" or bool(row[8]),
                     datetime.fromisoformat(row[6]), row[9], tuple(json.loads(row[10])),
                     tuple((str(at), str(title)) for at, title in json.loads(row[11])), row[12] or "") for row in rows]
+
+
+def channels_waiting(execute: Any, settings: str) -> list[str]:
+    """The channels that still have something to get."""
+    rows = execute("SELECT DISTINCT o.channel FROM outbox o JOIN messages m ON m.id = o.message"
+                   " WHERE o.state IN ('pending', 'sending') AND m.settings = ? ORDER BY o.channel", (settings,))
+    return [row[0] for row in rows.fetchall()]
+
+
+def settings_waiting(execute: Any) -> list[str]:
+    """The settings files for whose channels something waits."""
+    rows = execute("SELECT DISTINCT m.settings FROM outbox o JOIN messages m ON m.id = o.message"
+                   " WHERE o.state IN ('pending', 'sending') ORDER BY m.settings").fetchall()
+    return [row[0] for row in rows]
+
+
+def nobody_has(execute: Any, settings: str) -> list[Message]:
+    """The messages that were tried, and that no channel has taken."""
+    rows = execute(
+        "SELECT id, run, event, severity, title, body FROM messages m WHERE settings = ? AND in_syslog = 0"
+        " AND EXISTS (SELECT 1 FROM outbox WHERE message = m.id AND state = 'pending' AND attempts > 0)"
+        " AND NOT EXISTS (SELECT 1 FROM outbox WHERE message = m.id AND (state IN ('sent', 'sending')"
+        " OR (state = 'pending' AND attempts = 0))) ORDER BY created", (settings,)).fetchall()
+    return [Message(*row) for row in rows]
+
+
+def give_up_before(execute: Any, settings: str, when: datetime) -> list[tuple[str, str]]:
+    """What has waited since before ``when`` is not tried any more. Returns the channel and title of each."""
+    rows = execute("SELECT o.channel, m.title, m.id FROM outbox o JOIN messages m ON m.id = o.message"
+                   " WHERE o.state = 'pending' AND m.created < ? AND m.settings = ?",
+                   (stamp(when), settings)).fetchall()
+    for channel, _, identity in rows:
+        execute("UPDATE outbox SET state = 'given-up' WHERE message = ? AND channel = ?", (identity, channel))
+        # Nobody heard of it there, so it is news again.
+        execute("DELETE FROM heard WHERE settings = ? AND channel = ? AND message = ?", (settings, channel, identity))
+    return [(channel, title) for channel, title, _ in rows]
+
+
+def forget_old(execute: Any, now: datetime) -> None:
+    """Messages that are history are gone, of all settings files."""
+    def before(days: int) -> str:
+        return stamp(now - timedelta(days=days))
+
+    execute("DELETE FROM outbox WHERE message IN (SELECT id FROM messages WHERE created < ?)"
+            " OR (state IN ('pending', 'sending') AND message IN (SELECT id FROM messages WHERE created < ?))",
+            (before(KEEP_SENT_DAYS), before(KEEP_UNDELIVERED_DAYS)))
+    execute("DELETE FROM messages WHERE created < ? AND id NOT IN (SELECT message FROM outbox)",
+            (before(KEEP_UNDELIVERED_DAYS),))
 
 
 def storable(words: str) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Optional
 
+from certbot_guard import lease as leases
 from certbot_guard.errors import JournalError
 
 VERSION = 3
@@ -82,6 +83,25 @@ def _run(database: sqlite3.Connection, statements: str, version: int) -> None:
 
 def _version(database: sqlite3.Connection) -> int:
     return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def open_or_begin_anew(path: Path, busy_seconds: float) -> tuple[sqlite3.Connection, Optional[Path]]:
+    """The database, made if there is none; and where a damaged one, in whose place it is new, has been set aside.
+
+    :raises JournalError: a newer version wrote it (not a byte of it is touched), or the new one is damaged at once.
+    :raises sqlite3.Error, OSError: it cannot be used now.
+    """
+    damaged = None
+    database = open_or_none(path, busy_seconds)
+    if database is None:
+        with leases.exclusive(path.with_name("repair.lock"), busy_seconds):
+            database = open_or_none(path, busy_seconds)  # another process may have repaired it
+            if database is None:
+                damaged = set_aside(path)
+                database = open_or_none(path, busy_seconds)
+    if database is None:
+        raise JournalError(f"{path} cannot be used: a new one is damaged at once")
+    return database, damaged
 
 
 def open_or_none(path: Path, busy_seconds: float) -> Optional[sqlite3.Connection]:

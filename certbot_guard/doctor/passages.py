@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from certbot_guard import precedent, statedir, text
 from certbot_guard.errors import ServerError
 from certbot_guard.outages import parsed
-from certbot_guard.proxying import loopback, modules, placement, placing, snippet
+from certbot_guard.proxying import loopback, modules, ourfile, placement, placing, snippet
 from certbot_guard.run import Run
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def of_server(host: Host) -> Way:
         return Way(str(error), remedy="update Apache")
     try:
         path = placement.path(configuration)
-        if os.path.lexists(path) and not placing.is_ours(path):
+        if os.path.lexists(path) and not ourfile.is_ours(path):
             return Way(f"{text.line(path, 300)} is there already, and certbot-guard did not write it",
                        remedy="rename that file")
     except ServerError as error:

@@ -10,7 +10,7 @@ from typing import Any, Optional
 from certbot_guard import statedir, text
 from certbot_guard.config import Config
 from certbot_guard.errors import StateError
-from certbot_guard.journal import KEEP_SENT_DAYS
+from certbot_guard.outbox_rows import KEEP_SENT_DAYS
 from certbot_guard.overview import books as state
 from certbot_guard.overview import openruns, results, scope
 from certbot_guard.overview.drawing import wrapped

@@ -17,7 +17,8 @@ from typing import Optional
 
 from certbot_guard import text, trust
 from certbot_guard.errors import GuardError, ServerError
-from certbot_guard.servers.configuration import Configuration, Dump
+from certbot_guard.servers.configuration import Configuration
+from certbot_guard.servers.dump import Dump
 
 NEEDED = ("setenvif", "proxy", "proxy_http")
 # Debian has it in mods-enabled/status.conf: the status page of mod_status shows a little more.

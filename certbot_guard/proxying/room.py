@@ -15,7 +15,7 @@ from typing import Optional
 
 from certbot_guard.errors import ServerError
 from certbot_guard.servers import processes, sockets
-from certbot_guard.servers.configuration import Dump
+from certbot_guard.servers.dump import Dump
 from certbot_guard.servers.instance import Instance, is_apache
 
 # Most of what a reload leaves has gone by then.

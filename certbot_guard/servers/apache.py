@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from certbot_guard.errors import ForeignOwnerError, LeftDownError, RefusedError, ServerError
 from certbot_guard.interfaces import IWebServer
-from certbot_guard.servers import execute, processes, reloading, serving, sockets
+from certbot_guard.servers import errorlog, execute, obstacles, processes, reloading, serving, sockets
 from certbot_guard.servers.instance import Host, Instance
 from certbot_guard.servers.probe import Place
 from certbot_guard.servers.sockets import Listener
@@ -156,10 +156,10 @@ class ApacheServer:
             ):
                 return
         self._respect(snapshot)
-        self.instance.clear_pid_file(drain_seconds)
-        old = self.instance.clear_orphans()
+        obstacles.clear_pid_file(self.instance, drain_seconds)
+        old = obstacles.clear_orphans(self.instance)
         serving.refuse_strangers(before, lambda pid: False, self.name)
-        mark = self.instance.log_mark()
+        mark = errorlog.mark(self.instance.dump.log_path())
         self._start_once(before, patience, mark, old)
         self._served_for = snapshot
 
@@ -178,7 +178,7 @@ class ApacheServer:
         except ServerError as error:
             raise ServerError(f"{self.name}: {error}", self._detail(result.output, mark)) from error
         if came:
-            self._served_mark = self.instance.log_mark()
+            self._served_mark = errorlog.mark(self.instance.dump.log_path())
             return
         detail = self._detail(result.output, mark)
         self._name_the_stranger(detail)
@@ -191,7 +191,9 @@ class ApacheServer:
         """:raises LeftDownError: it served again after our stop, and then somebody told it to stop."""
         if snapshot != self._served_for:
             return  # of another window, which somebody else's stop may have begun
-        if self._served_mark is not None and _SHUT_DOWN.search(self.instance.log_since(self._served_mark)):
+        if self._served_mark is None:
+            return
+        if _SHUT_DOWN.search(errorlog.since(self.instance.dump.log_path(), self._served_mark)):
             raise LeftDownError(
                 f"{self.name} was stopped by somebody after it served again, so it is left down"
             )
@@ -212,7 +214,7 @@ class ApacheServer:
         return first
 
     def _detail(self, output: str, mark: int) -> str:
-        return "\n".join(text for text in (output, self.instance.log_since(mark)) if text)
+        return "\n".join(text for text in (output, errorlog.since(self.instance.dump.log_path(), mark)) if text)
 
     def _name_the_stranger(self, detail: str) -> None:
         """:raises ForeignOwnerError: Apache said that a port is taken, and somebody listens there."""

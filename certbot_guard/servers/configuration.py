@@ -1,8 +1,9 @@
-"""Apache's configuration as far as it matters here: where its files are, and which certificates it loads.
+"""Apache's configuration as far as it matters here: which certificates it loads, for which hosts, and what it includes.
 
-Two sources. What Apache says of itself (``-t -D DUMP_...``) is believed; the files it says it read are then
-read for the directives that no dump shows. Sections are followed as far as it can be known whether they are
-active: what depends on something else (``<IfVersion>``, ``<If>``, a ``<Macro>``) is marked uncertain.
+Read from the files that Apache says it read (:mod:`certbot_guard.servers.dump`), for the directives that no dump shows.
+Sections are followed as far as it can be known whether they are active: what depends on something else
+(``<IfVersion>``, ``<If>``, a ``<Macro>``) is marked uncertain. What the words of a directive stand for is known by
+:mod:`certbot_guard.servers.directives`.
 """
 
 from __future__ import annotations
@@ -11,58 +12,14 @@ import glob
 import os
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Iterator, Optional
+from typing import Optional
 
 from certbot_guard.errors import ConfigtestError
+from certbot_guard.servers import directives
+from certbot_guard.servers.directives import Meaning
+from certbot_guard.servers.dump import Dump
 
-DUMPS = ("DUMP_RUN_CFG", "DUMP_INCLUDES", "DUMP_MODULES")
-_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'|(\S+)')
-_VARIABLE = re.compile(r"\$\{([^}:]+)\}")
 _DEPTH_LIMIT = 32
-
-
-@dataclass(frozen=True)
-class Dump:
-    """What Apache said of its configuration. Paths are as given there; empty where it said nothing."""
-
-    server_root: str = ""
-    pid_file: str = ""
-    error_log: str = ""
-    files: tuple[str, ...] = ()
-    defines: frozenset[str] = frozenset()
-    modules: frozenset[str] = frozenset()
-
-    @classmethod
-    def parse(cls, output: str) -> Dump:
-        """Read the output of ``-t`` with :data:`DUMPS`. Lines of other programs in it are passed over."""
-
-        def value(label: str) -> str:
-            found = re.search(rf'^{label}: "(.*)"$', output, re.MULTILINE)
-            return found.group(1) if found else ""
-
-        return cls(
-            server_root=value("ServerRoot"),
-            pid_file=value("PidFile"),
-            error_log=value("Main ErrorLog"),
-            files=tuple(re.findall(r"^\s+\((?:\*|\d+)\) (/.*)$", output, re.MULTILINE)),
-            defines=frozenset(re.findall(r"^Define: (.+)$", output, re.MULTILINE)) - set(DUMPS),
-            modules=frozenset(re.findall(r"^ (\S+)_module \((?:static|shared)\)$", output, re.MULTILINE)),
-        )
-
-    def log_path(self) -> Optional[Path]:
-        """The main error log if it is a file: it may also be syslog, or a program behind a pipe."""
-        return Path(self.error_log) if self.error_log.startswith("/") else None
-
-    def count_vhosts(self) -> int:
-        """About how many virtual hosts there are: it only decides how long a start may take."""
-        count = 0
-        for path in set(self.files):
-            try:
-                count += Path(path).read_bytes().lower().count(b"<virtualhost")
-            except OSError:
-                continue
-        return count
 
 
 @dataclass(frozen=True)
@@ -139,9 +96,7 @@ class _Context:
 
 class _Reader:
     def __init__(self, dump: Dump, environment: dict[str, str], configuration: Configuration) -> None:
-        self._dump = dump
-        self._variables = dict(environment)
-        self._defines = set(dump.defines)
+        self._meaning = Meaning(dump, environment)
         self._files = {os.path.realpath(path) for path in dump.files}
         self._configuration = configuration
 
@@ -149,7 +104,7 @@ class _Reader:
         if context.depth > _DEPTH_LIMIT:
             raise ConfigtestError(f"the configuration includes {path} endlessly")
         stack = [(context, "")]
-        for number, line in _lines(path):
+        for number, line in directives.lines(path):
             place = Place(path, number)
             if line.startswith("</"):
                 if len(stack) > 1:
@@ -162,48 +117,29 @@ class _Reader:
 
     def _section(self, name: str, rest: str, context: _Context, place: Place) -> _Context:
         if name == "virtualhost":
-            vhost = TLS(place, tuple(self._words(rest) or ()) or ("*",))
+            vhost = TLS(place, tuple(self._meaning.words(rest)) or ("*",))
             if context.active is not False:
                 self._configuration.vhosts.append(vhost)
             return replace(context, tls=vhost, for_all=False)
         for_all = context.for_all and name in ("ifdefine", "ifmodule", "iffile", "ifversion")
-        return replace(context, active=_both(context.active, self._condition(name, rest)), for_all=for_all)
-
-    def _condition(self, name: str, rest: str) -> Optional[bool]:
-        """Is the inside of this section active? None: it depends on what is not looked at."""
-        negated, subject = rest.startswith("!"), rest.lstrip("!").strip().strip("\"'")
-        if name == "ifdefine":
-            holds: Optional[bool] = subject in self._defines
-        elif name == "ifmodule":
-            module = re.fullmatch(r"(?:mod_(\w+)\.c|(\w+)_module)", subject)
-            holds = (module.group(1) or module.group(2)) in self._dump.modules if module else None
-            if not self._dump.modules:
-                holds = None
-        elif name == "iffile":
-            path = self._path(subject)
-            holds = None if path is None else os.path.exists(path)
-        elif name in ("if", "else", "elseif", "ifversion", "ifdirective", "ifsection", "macro"):
-            return None
-        else:
-            return True
-        return holds if holds is None else holds != negated
+        return replace(context, active=_both(context.active, self._meaning.is_active(name, rest)), for_all=for_all)
 
     def _directive(self, line: str, context: _Context, place: Place) -> None:
         name, _, rest = line.partition(" ")
         name = name.lower()
         if name == "define":
-            self._define(rest)
+            self._meaning.define(rest)
             return
         if name == "undefine":
-            self._defines.discard(rest.strip())
+            self._meaning.undefine(rest.strip())
             return
-        words = self._words(rest)
+        words = self._meaning.words(rest)
         if not words:
             return
         if name in ("include", "includeoptional"):
             self._include(words[0], context, place)
         elif name == "loadmodule" and len(words) > 1:
-            path = self._path(words[1])
+            path = self._meaning.path(words[1])
             self._configuration.module_files.append(Named(path or words[1], place, path is not None))
         elif name == "listen" and len(words) > 1 and words[1].lower() == "https":
             self._configuration.https_ports.add(words[0].rpartition(":")[2])
@@ -220,19 +156,12 @@ class _Reader:
                 "sslcertificatechainfile": context.tls.chains,
                 "sslcacertificatefile": context.tls.authorities,
             }.get(name)
-            path = self._path(words[0])
+            path = self._meaning.path(words[0])
             if into is not None:
                 into.append(Named(path or words[0], place, context.active is True and path is not None))
 
-    def _define(self, rest: str) -> None:
-        words = [match.group(1) or match.group(2) or match.group(3) or "" for match in _WORD.finditer(rest)]
-        if words:
-            self._defines.add(words[0])
-            if len(words) > 1:
-                self._variables[words[0]] = self._expand(words[1]) or words[1]
-
     def _include(self, pattern: str, context: _Context, place: Place) -> None:
-        path = self._path(pattern)
+        path = self._meaning.path(pattern)
         if path is None:
             return
         if context.for_all:
@@ -247,36 +176,6 @@ class _Reader:
             if os.path.realpath(one) in self._files:
                 self.file(one, replace(context, depth=context.depth + 1))
 
-    def _words(self, text: str) -> Optional[list[str]]:
-        words = []
-        for match in _WORD.finditer(text):
-            quoted = match.group(1) if match.group(1) is not None else match.group(2)
-            words.append(re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else match.group(3))
-        return [self._expand(word) or word for word in words]
-
-    def _expand(self, word: str) -> Optional[str]:
-        """``word`` with its ``${VARIABLES}`` replaced, or None if one of them is not known."""
-        for _ in range(8):
-            unknown = [name for name in _VARIABLE.findall(word) if name not in self._variables]
-            if unknown:
-                return None
-            if not _VARIABLE.search(word):
-                return word
-            word = _VARIABLE.sub(lambda match: self._variables[match.group(1)], word)
-        return None
-
-    def _path(self, word: str) -> Optional[str]:
-        """The absolute path a directive means, or None if it cannot be known."""
-        expanded = self._expand(word)
-        if expanded is None or (not expanded.startswith("/") and not self._dump.server_root):
-            return None
-        return os.path.join(self._dump.server_root, expanded)
-
-
-def _host_name(word: str) -> str:
-    """``ServerName`` may hold a scheme and a port as well."""
-    return re.sub(r"^[a-z]+://|:[0-9]+$", "", word.lower())
-
 
 def _both(outer: Optional[bool], inner: Optional[bool]) -> Optional[bool]:
     if outer is False or inner is False:
@@ -284,19 +183,6 @@ def _both(outer: Optional[bool], inner: Optional[bool]) -> Optional[bool]:
     return True if outer and inner else None
 
 
-def _lines(path: str) -> Iterator[tuple[int, str]]:
-    """``(number, line)`` of each line that says something, continued lines joined."""
-    try:
-        text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
-    except OSError:
-        return
-    joined, first = "", 0
-    for number, line in enumerate(text.split("\n"), 1):
-        first = first or number
-        if line.endswith("\\"):
-            joined += line[:-1]
-            continue
-        complete, joined = (joined + line).strip().replace("\t", " "), ""
-        if complete and not complete.startswith("#"):
-            yield first, complete
-        first = 0
+def _host_name(word: str) -> str:
+    """``ServerName`` may hold a scheme and a port as well."""
+    return re.sub(r"^[a-z]+://|:[0-9]+$", "", word.lower())

@@ -2,31 +2,29 @@
 
 Two Apaches may run the same program. What tells them apart, in this order: the pid file, the ServerRoot on
 the command line, the pid file in the environment that Debian's envvars export, and the error log they write
-to.
+to. What keeps it from starting is cleared away by obstacles.py, and its log read by errorlog.py.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import signal
 import time
 from dataclasses import dataclass
 from typing import Any, Iterable, Optional
 
 from certbot_guard.errors import ConfigtestError, ServerError
 from certbot_guard.servers import certificates, configuration, envvars, execute, processes, sockets
-from certbot_guard.servers.configuration import Configuration, Dump
+from certbot_guard.servers.configuration import Configuration
+from certbot_guard.servers.dump import DUMPS, Dump
 
 _NAMES = re.compile(r"(apache2|apache|httpd)([.-].*)?$")
 _VERSION = re.compile(r"Apache/(\d{1,4})\.(\d{1,4})\.(\d{1,4})")
 _VERSION_SECONDS = 20.0
 _CONFIGTEST_SECONDS = 120.0
 _DUMP_LIMIT_BYTES = 16 * 1024 * 1024
-_LOG_TAIL_BYTES = 4000
 # Without root nothing but age tells an orphan from a parent that has no workers yet.
 _ORPHAN_AGE_SECONDS = 2.0
-_POLL_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class Instance:
         :param also: a directive that is read after the rest, for this test alone
         """
         words = [self.program, "-t"]
-        for name in configuration.DUMPS:
+        for name in DUMPS:
             words += ["-D", name]
         if also:
             words += ["-c", also]
@@ -140,20 +138,20 @@ class Instance:
             self.read_dump()
         except ServerError:
             # broken just now; the processes can still be recognised
-            self.dump = Dump(
-                server_root=self.configuration_directory or "", pid_file=envvars.read(self.environment).get("APACHE_PID_FILE", "")
-            )
+            named = envvars.read(self.environment).get("APACHE_PID_FILE", "")
+            self.dump = Dump(server_root=self.configuration_directory or "", pid_file=named)
 
     def _variables(self) -> dict[str, str]:
         """What ``${...}`` in the configuration stands for: the running parent's environment has it all."""
         parent = self.parent()
-        return {**self.environment, **envvars.read(self.environment), **(processes.environment(parent) if parent else {})}
+        theirs = processes.environment(parent) if parent else {}
+        return {**self.environment, **envvars.read(self.environment), **theirs}
 
     # -- its processes ---------------------------------------------------------------------------------------
 
     def owns(self, pid: int) -> bool:
         """Is ``pid`` a process of this very Apache?"""
-        return self._is_ours(pid, (self._read_pid_file() or (0, ""))[0])
+        return self._is_ours(pid, (self.read_pid_file() or (0, ""))[0])
 
     def _is_ours(self, pid: int, named: int) -> bool:
         if not is_apache(pid) or not processes.alive(pid) or not processes.shares_our_world(pid):
@@ -176,7 +174,7 @@ class Instance:
 
     def processes(self) -> list[int]:
         """Every live process of it: parents, drained or not, workers, orphans."""
-        named = (self._read_pid_file() or (0, ""))[0]
+        named = (self.read_pid_file() or (0, ""))[0]
         return [pid for pid in processes.pids() if self._is_ours(pid, named)]
 
     def parent(self) -> Optional[int]:
@@ -193,15 +191,18 @@ class Instance:
 
     def named_by_pid_file(self) -> Optional[int]:
         """The live parent that the pid file names, if it is this Apache's."""
-        read = self._read_pid_file()
+        read = self.read_pid_file()
         return read[0] if read and self._is_ours(read[0], read[0]) else None
 
-    def orphans(self) -> list[int]:
-        """Workers whose parent was killed. They serve for ever, and are in the way of a new parent."""
-        above = {pid: processes.parent(pid) for pid in self.processes()}
+    def orphans(self, among: Optional[Iterable[int]] = None) -> list[int]:
+        """Workers whose parent was killed. They serve for ever, and are in the way of a new parent.
+
+        :param among: what :meth:`processes` has just found
+        """
+        above = {pid: processes.parent(pid) for pid in (self.processes() if among is None else among)}
         return [pid for pid in above if _is_orphan(pid, above)]
 
-    def _read_pid_file(self) -> Optional[tuple[int, str]]:
+    def read_pid_file(self) -> Optional[tuple[int, str]]:
         """``(pid, text)``; the pid is 0 if the text is no number."""
         try:
             with open(self.dump.pid_file, "rb") as file:
@@ -209,88 +210,6 @@ class Instance:
         except OSError:
             return None
         return (int(text) if text.isdigit() and int(text) < 2**31 else 0), text
-
-    # -- what keeps it from starting -------------------------------------------------------------------------
-
-    def clear_pid_file(self, drain_seconds: float) -> None:
-        """The pid file names nobody, or no file is there: what it named is gone, or never was this Apache.
-
-        Measured, Apache 2.4.71: an empty or garbled one fails the start; one that names any live process
-        makes ``start`` say "already running" with exit code 0, and a later ``stop`` kill that process. A
-        parent of ours that does not listen any more but still has its pid file was told to stop, and takes
-        its time: it has ``drain_seconds``. The parent that listens is left alone, here as everywhere.
-        """
-        read = self._read_pid_file()
-        if read is None:
-            return
-        pid = read[0]
-        if pid and self.owns(pid):
-            if sockets.of_processes([pid]):
-                return
-            self.end([pid], drain_seconds)
-        read = self._read_pid_file()
-        if read is not None and not self._harmless(read[0]):
-            try:
-                os.replace(self.dump.pid_file, f"{self.dump.pid_file}.set-aside-by-certbot-guard")
-            except OSError as error:
-                raise ServerError(
-                    f"{self.dump.pid_file} is in the way and cannot be set aside: {error}"
-                ) from error
-
-    @staticmethod
-    def _harmless(pid: int) -> bool:
-        """Does Apache itself take that pid for stale? It asks by kill(pid, 0), which a zombie answers."""
-        return bool(pid) and not os.path.exists(f"/proc/{pid}")
-
-    def clear_orphans(self) -> set[int]:
-        """No orphaned worker is left; the processes that are left are returned.
-
-        Nothing but SIGKILL ends an orphan (measured, 2.4.71).
-        """
-        above = {pid: processes.parent(pid) for pid in self.processes()}
-        orphans = {pid for pid in above if _is_orphan(pid, above)}
-        self.kill(orphans)
-        return above.keys() - orphans
-
-    def end(self, parents: Iterable[int], drain_seconds: float) -> None:
-        """These parents and their workers are gone: by themselves in ``drain_seconds``, or by force."""
-        family = [pid for parent in parents for pid in [parent, *processes.children(parent)]]
-        started = {pid: processes.start_time(pid) for pid in family}
-        if _gone(started, drain_seconds):
-            return
-        for pid in parents:
-            processes.signal_process(pid, started.get(pid), signal.SIGTERM)
-        if not _gone(started, min(drain_seconds, 1.0)):
-            self.kill(family)
-
-    @staticmethod
-    def kill(pids: Iterable[int]) -> None:
-        """SIGKILL each, and return when they are dead."""
-        started = {pid: processes.start_time(pid) for pid in pids}
-        for pid, when in started.items():
-            processes.signal_process(pid, when, signal.SIGKILL)
-        _gone(started, 2.0)
-
-    # -- its log ---------------------------------------------------------------------------------------------
-
-    def log_mark(self) -> int:
-        """Where the error log ends now."""
-        path = self.dump.log_path()
-        try:
-            return path.stat().st_size if path else 0
-        except OSError:
-            return 0
-
-    def log_since(self, mark: int) -> str:
-        """What was appended to the error log since :meth:`log_mark`, no more than its last few lines."""
-        path = self.dump.log_path()
-        try:
-            with open(path or os.devnull, "rb") as log:
-                size = log.seek(0, os.SEEK_END)
-                log.seek(max(mark if mark <= size else 0, size - _LOG_TAIL_BYTES))
-                return log.read(_LOG_TAIL_BYTES).decode("utf-8", "replace").strip()
-        except OSError:
-            return ""
 
 
 def _is_orphan(pid: int, above: dict[int, int]) -> bool:
@@ -301,15 +220,6 @@ def _is_orphan(pid: int, above: dict[int, int]) -> bool:
         return processes.user(pid) != 0  # workers have given up root, a parent has not
     started = processes.start_time(pid)
     return started is not None and _uptime() - started / os.sysconf("SC_CLK_TCK") > _ORPHAN_AGE_SECONDS
-
-
-def _gone(started: dict[int, Optional[int]], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while any(when is not None and processes.alive(pid, when) for pid, when in started.items()):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True
 
 
 def _option(words: list[str], option: str) -> Optional[str]:

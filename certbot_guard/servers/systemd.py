@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from certbot_guard.errors import ConfigtestError, LeftDownError, RefusedError, ServerError
 from certbot_guard.interfaces import IWebServer
-from certbot_guard.servers import apache, execute, processes, reloading, serving, sockets, units
+from certbot_guard.servers import apache, errorlog, execute, obstacles, processes, reloading, serving, sockets, units
 from certbot_guard.servers.instance import Host, Instance
 from certbot_guard.servers.probe import Place
 from certbot_guard.servers.sockets import Listener
@@ -165,9 +165,9 @@ class SystemdServer:
         if self.instance is not None:
             self.instance.learn(snapshot)
             self.instance.know_files()
-            self.instance.clear_pid_file(drain_seconds)
-            self.instance.clear_orphans()
-            mark = self.instance.log_mark()
+            obstacles.clear_pid_file(self.instance, drain_seconds)
+            obstacles.clear_orphans(self.instance)
+            mark = errorlog.mark(self.instance.dump.log_path())
         serving.refuse_strangers(before, self._owns, self.name)
         # Several windows in a row must not meet the start limit (5 in 10 s by default); a unit that is not
         # loaded has nothing to reset, and says so with an error.
@@ -243,7 +243,7 @@ class SystemdServer:
         """The error log's new lines; where there are none, what the configuration test says now."""
         texts = [output]
         if self.instance is not None:
-            logged = self.instance.log_since(mark)
+            logged = errorlog.since(self.instance.dump.log_path(), mark)
             if not logged:
                 try:
                     self.instance.read_dump()

@@ -237,7 +237,7 @@ class TestApache:
 
 def _dump_of(apache: PrivateApache):
     """What a watch knew of this Apache before its configuration broke: which processes are its own."""
-    from certbot_guard.servers.configuration import Dump
+    from certbot_guard.servers.dump import Dump
 
     return Dump(server_root=str(apache.root), pid_file=str(apache.pid_file), error_log=str(apache.error_log))
 

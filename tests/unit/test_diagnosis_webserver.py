@@ -155,12 +155,12 @@ def test_our_sentences_are_still_in_the_code():
     """The table above would go stale without a word."""
     import inspect
 
-    from certbot_guard import hooks, session, settle
+    from certbot_guard import hooks, need, settle
     from certbot_guard.servers import apache as controller
-    from certbot_guard.servers import instance, reloading
+    from certbot_guard.servers import instance, obstacles, reloading
 
     code = " ".join("".join(inspect.getsource(module) for module in (
-        hooks, session, settle, controller, instance, reloading, serving, command, systemd, certificates)).split())
+        hooks, need, settle, controller, instance, obstacles, reloading, serving, command, systemd, certificates)).split())
     for words in ("the sentinel is gone", "another certbot run has it stopped", "it went down earlier in this "
             "run", "max_outage had passed", "certbot ended before it came to them", "was masked while it was stopped",
         "by somebody after it served again", "died when it was reloaded", "did not reload within", "does not serve as "
@@ -192,7 +192,7 @@ def test_the_other_kinds_of_events_are_explained(fields, cause, words):
 
 
 def test_a_refusal_that_certbot_reports_as_the_lineage_s_error_is_the_refusal():
-    """As session.py raises it in prepare()."""
+    """As need.py raises it in prepare()."""
     error = (f"certbot-guard leaves Apache running and does not renew a.example: {TEST_FAILS}\n"
              "AH00526: Syntax error on line 3 of /etc/x.conf:\nInvalid command 'Foo'")
     found = diagnose({"kind": "lineage-failed", "error": error, "evidence": {"types": ["certbot.errors.Error"]}}, {})

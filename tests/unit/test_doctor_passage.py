@@ -11,7 +11,7 @@ from certbot_guard.doctor import webroots
 from certbot_guard.eventlog import EventLog
 from certbot_guard.job import Job
 from certbot_guard.run import Run, utc_now
-from certbot_guard.servers.configuration import Dump
+from certbot_guard.servers.dump import Dump
 from certbot_guard.watch.files import Lineage
 from tests.unit import test_proxying_placing
 from tests.unit.test_doctor import MAIL, NOW, Server, VirtualHost, host, lineage, only  # noqa: F401 - host is a fixture

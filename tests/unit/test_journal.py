@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from certbot_guard import journal as journals
-from certbot_guard import history_rows, schema
+from certbot_guard import history_rows, outbox_rows, schema
 from certbot_guard.errors import JournalError, StateError
 from certbot_guard.journal import Journal
 from certbot_guard.message import Message
@@ -368,9 +368,9 @@ def test_messages_are_pruned_once_they_are_history(book: Journal) -> None:
     book.sent("r1-1", "mail")
     book.sending("r1-2", "mail")
     book.sent("r1-2", "mail")
-    _age(book, "r1-1", journals.KEEP_SENT_DAYS + 1)
-    _age(book, "r1-2", journals.KEEP_SENT_DAYS - 1)
-    _age(book, "r1-3", journals.KEEP_UNDELIVERED_DAYS + 1)
+    _age(book, "r1-1", outbox_rows.KEEP_SENT_DAYS + 1)
+    _age(book, "r1-2", outbox_rows.KEEP_SENT_DAYS - 1)
+    _age(book, "r1-3", outbox_rows.KEEP_UNDELIVERED_DAYS + 1)
     book.add(message(5), ["mail"], 5)
     assert waiting(book) == ["r1-4", "r1-5"]
     assert sorted(row[0] for row in book._read("SELECT id FROM messages")) == ["r1-2", "r1-4", "r1-5"]

@@ -9,7 +9,7 @@ import pytest
 from certbot_guard.errors import ServerError
 from certbot_guard.proxying import addresses, asking, loopback, modules, placement, snippet
 from certbot_guard.servers import configuration
-from certbot_guard.servers.configuration import Dump
+from certbot_guard.servers.dump import Dump
 
 
 @pytest.mark.parametrize("name, expected", [

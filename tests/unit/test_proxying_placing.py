@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from certbot_guard.errors import ConfigtestError, RefusedError, ServerError
-from certbot_guard.proxying import modules, placement, placing, snippet
-from certbot_guard.servers.configuration import TLS, Configuration, Dump, Named, Place
+from certbot_guard.proxying import modules, ourfile, placement, placing, snippet
+from certbot_guard.servers.configuration import TLS, Configuration, Named, Place
+from certbot_guard.servers.dump import Dump
+
+NOBODY = 65534
 
 
 class Instance:
@@ -107,10 +110,153 @@ def test_what_a_killed_write_has_left_beside_it_goes_and_what_is_somebody_elses_
     assert not left.exists() and all(one.exists() for one in others)
 
 
+@pytest.fixture(params=["for others to write", "another user's"])
+def give(request):
+    """A directory becomes one in which somebody else can exchange things."""
+    def give(directory: Path) -> None:
+        if request.param == "for others to write":
+            directory.chmod(0o777)
+        elif os.geteuid() == 0:
+            os.chown(directory, NOBODY, NOBODY)
+        else:
+            pytest.skip("only root can give a directory away")
+    return give
+
+
+@pytest.fixture(params=["itself", "the one above"])
+def given(request, give):
+    """Gives away the directory of a file, or the one above, in which another could be put in its place."""
+    return lambda path: give(path.parent if request.param == "itself" else path.parent.parent)
+
+
+def contents(directory: Path) -> dict[str, tuple]:
+    return {path.name: (path.lstat().st_ino, path.lstat().st_mtime_ns, path.read_bytes())
+            for path in directory.iterdir()}
+
+
+def test_where_somebody_else_can_exchange_it_nothing_is_changed_or_reloaded_and_the_file_is_named(server, given):
+    path, left = place(server), server.directory / f".{placement.NAME}.0123456789ab"
+    left.write_text("half of")
+    before = contents(server.directory)
+    given(path)
+    assert placing.leftovers(server) == [path]
+    said = placing.remove(server, path)
+    assert f"{path} cannot be taken away: {server.directory.parent}" in said and "delete it by hand" in said
+    for change in (lambda: ourfile.disarm(path, 700, os.getpid()), lambda: ourfile.disarm_any(path),
+                   lambda: ourfile.unlink(path), lambda: ourfile.write(path, b"ours"),
+                   lambda: placing.take_away(path, 700, os.getpid(), server)):
+        with pytest.raises(PermissionError, match=str(server.directory.parent)):
+            change()
+    ourfile.clear_unfinished(path)
+    assert contents(server.directory) == before and server.loaded == [[placement.NAME]]
+
+
+def test_none_is_placed_there_either(server, given):
+    given(server.directory / placement.NAME)
+    with pytest.raises(ServerError, match="no file is put where Apache would read it"):
+        place(server)
+    assert os.listdir(server.directory) == [] and server.loaded == []
+
+
+def test_a_directory_that_is_given_away_while_the_file_is_tested_gets_none(server, given, monkeypatch):
+    monkeypatch.setattr(placing.room, "wait", lambda instance: given(server.directory / placement.NAME))
+    with pytest.raises(ServerError, match="cannot be written: .* who could replace"):
+        place(server)
+    assert os.listdir(server.directory) == [] and server.loaded == []
+
+
+def test_one_that_is_given_away_while_it_is_written_keeps_the_file_that_was_there(server, give, monkeypatch):
+    path, synced = place(server), os.fsync
+
+    def gives(descriptor: int) -> None:
+        synced(descriptor)
+        give(server.directory)
+
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", gives)
+    said = placing.remove(server, path)
+    assert "who could replace" in said and path.read_bytes() == before and server.loaded == [[placement.NAME]]
+
+
+def test_one_that_is_given_away_while_apache_is_reloaded_keeps_a_file_that_says_nothing(server, give, monkeypatch):
+    path = place(server)
+    monkeypatch.setattr(server, "reload", lambda: give(server.directory))
+    assert "who could replace" in placing.remove(server, path)
+    assert path.exists() and not says_something(path)
+
+
+def test_a_file_that_was_given_away_is_left_and_said_and_known_as_whose_it_was(server):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    path = place(server)
+    os.chown(path, NOBODY, NOBODY)
+    assert placing.leftovers(server) == [path] and not ourfile.is_ours(path)
+    assert f"it belongs to user {NOBODY} by now" in placing.remove(server, path)
+    with pytest.raises(PermissionError, match="by now"):
+        ourfile.check_kept(path, 700, os.getpid())
+    ourfile.check_kept(path, 701, os.getpid())  # that of another run is not this one's to say
+    ourfile.unlink(path)
+    assert says_something(path) and len(server.loaded) == 1
+
+
+def test_a_link_of_somebody_elses_leads_to_no_file_that_is_taken_away(server, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a link of another user's")
+    path, link = place(server), tmp_path / "linked"
+    link.symlink_to(server.directory)
+    os.chown(link, NOBODY, NOBODY, follow_symlinks=False)
+    assert "symbolic link of user" in placing.remove(server, link / placement.NAME)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("change", [lambda path: ourfile.disarm(path, 700, os.getpid()), ourfile.disarm_any,
+                                    ourfile.unlink], ids=["disarm", "disarm_any", "unlink"])
+@pytest.mark.parametrize("by", ["a file", "a link"])
+def test_what_is_put_in_its_place_between_two_looks_is_left_as_it_is(server, monkeypatch, change, by):
+    path, other = place(server), server.directory / "other"
+    other.write_text("another's")
+    read, reads = ourfile._content, []
+
+    def exchanged(*arguments: object) -> bytes:
+        reads.append(arguments)
+        if len(reads) == 2:  # after it has been found to be ours
+            path.unlink()
+            other.rename(path) if by == "a file" else path.symlink_to(other)
+        return read(*arguments)
+
+    monkeypatch.setattr(ourfile, "_content", exchanged)
+    change(path)
+    assert len(reads) == 2 and path.read_text() == "another's" and path.is_symlink() == (by == "a link")
+
+
+def test_it_is_written_in_the_directory_that_was_there_when_it_began(server, monkeypatch):
+    moved, path = server.directory.with_name("moved"), server.directory / placement.NAME
+
+    def exchanged(_descriptor: int) -> None:
+        server.directory.rename(moved)
+        server.directory.mkdir()
+        for one in list(moved.iterdir()):  # what is renamed by name would be this
+            (server.directory / one.name).write_text("Listen 81")
+
+    monkeypatch.setattr(os, "fsync", exchanged)
+    ourfile.write(path, b"ours")
+    assert os.listdir(moved) == [path.name] and not path.exists()
+
+
+def test_changes_to_a_file_whose_directory_is_gone_are_none(server):
+    path = server.directory / "gone" / placement.NAME
+    ourfile.disarm(path, 700, os.getpid())
+    ourfile.disarm_any(path)
+    ourfile.unlink(path)
+    ourfile.clear_unfinished(path)
+    ourfile.check_kept(path)
+    assert placing.remove(server, path) == "" and server.loaded == []
+
+
 def test_apache_finds_it_until_it_has_been_reloaded_without_what_it_says(server, monkeypatch):
     path = place(server)
     found = []
-    monkeypatch.setattr(server, "reload", lambda: found.append((path.exists(), placing.is_for(path, 700, os.getpid()),
+    monkeypatch.setattr(server, "reload", lambda: found.append((path.exists(), ourfile.is_for(path, 700, os.getpid()),
                                                                 says_something(path))))
     assert placing.take_away(path, 701, os.getpid(), server) is None
     assert placing.take_away(path, 700, os.getpid(), server) == ""

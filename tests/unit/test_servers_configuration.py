@@ -8,7 +8,7 @@ import pytest
 
 from certbot_guard.errors import ConfigtestError
 from certbot_guard.servers import certificates, configuration
-from certbot_guard.servers.configuration import Dump
+from certbot_guard.servers.dump import Dump
 
 OUTPUT = """\
 AH00112: Warning: DocumentRoot [/nowhere] does not exist
