@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Sequence
 
-from benchmarks import drawing
+from benchmarks import counting, drawing
 from benchmarks.figures import (
     ENOUGH,
     Options,
@@ -32,6 +32,7 @@ from tests.support.certbot import Home
 from tests.support.context import Context, World
 
 LIMIT = 1.02
+_COUNTED = (1, 20, 100)
 # Lineages, and how many times the rounds: what is short is repeated more often, for the same share of noise.
 _SIZES = ((1, 4), (100, 2), (1000, 1))
 
@@ -81,13 +82,16 @@ class Pairs:
         return [of(one) - of(other) for one, other in zip(self.guard, getattr(self, beside))]
 
 
+def _command(home: Home, which: str) -> list[str]:
+    return [sys.executable, "-I", "-c", _CERTBOT, which, "renew", "--quiet", *home.arguments]
+
+
 def cost(context: Context, home: Home, which: str) -> Cost:
     """Of one ``certbot renew`` that finds nothing due."""
     began = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, "-I", "-c", _CERTBOT, which, "renew", "--quiet", *home.arguments],
-        env=context.environment, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True)
+        _command(home, which), env=context.environment, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True)
     assert child.stdout is not None
     said = child.stdout.read()
     _, status, used = os.wait4(child.pid, 0)
@@ -107,32 +111,52 @@ def measure(options: Options) -> Section:
             if not options.quick or lineages <= 100:
                 say(f"idle: {lineages}")
                 found.append(_pairs(world, lineages, 3 if options.quick else options.rounds * times))
+        counts = [_counted(world, lineages) for lineages in _COUNTED[:1 if options.quick else None]
+                  ] if counting.possible() else []
     finally:
         world.close()
-    section = Section([_table(found, *what) for what in _WHAT], [
+    section = Section([counting.table(counts)] * bool(counts) + [_table(found, *what) for what in _WHAT], [
         "Without it: the same certbot, which does not see the plugin, with the same lineages, but that they name no "
         "installer. certbot looks up and logs whatever installer a lineage names, each time that it looks at it; what "
         "that costs is in the columns with `null`, an installer of certbot's own that does nothing.",
         "The interval is the one in which the median lies with 95 % confidence (order statistics of the "
         "rounds). A pair of runs follow each other at once, and take turns in being the first.", imports()],
-        verdicts=[_verdict(each) for each in found] + _growth(found))
+        # What is counted is judged; time, of which two runs in turn differ by more than the limit, where it is not.
+        verdicts=(counting.verdicts(counts) or [_verdict(each) for each in found]) + _growth(found, bool(counts)))
     section.picture("performance-idle.svg", "What the plugin costs when nothing is due, beside certbot without it",
                     _plot(found))
     return section
 
 
+def _homes(context: Context, lineages: int) -> dict[str, Home]:
+    """The same lineages, not due, which name guard, none, or certbot's ``null``."""
+    homes = {"guard": context.home, "plain": context.new_home("plain"), "null": context.new_home("null")}
+    for which, home in homes.items():
+        named = {"installer": "null"} if which == "null" else {}
+        for number in range(lineages):
+            home.obtain(f"n{number}.guard.test", days_left=89, guarded=which == "guard", **named)
+    return homes
+
+
 def _pairs(world: World, lineages: int, rounds: int) -> Pairs:
     context = Context(world)
     try:
-        homes = {"guard": context.home, "plain": context.new_home("plain"), "null": context.new_home("null")}
-        for which, home in homes.items():
-            named = {"installer": "null"} if which == "null" else {}
-            for number in range(lineages):
-                home.obtain(f"n{number}.guard.test", days_left=89, guarded=which == "guard", **named)
-        found = in_turn({which: partial(cost, context, home, which) for which, home in homes.items()}, rounds)
+        found = in_turn({which: partial(cost, context, home, which)
+                         for which, home in _homes(context, lineages).items()}, rounds)
     finally:
         context.close()
     return Pairs(lineages, found["guard"], found["plain"], found["null"])
+
+
+def _counted(world: World, lineages: int) -> counting.Counted:
+    context = Context(world)
+    say(f"idle: instructions, {lineages}")
+    try:
+        homes = _homes(context, lineages)
+        return counting.counted(lineages, lambda which: counting.instructions(
+            _command(homes[which], which), context.environment))
+    finally:
+        context.close()
 
 
 def _processor(one: Cost) -> float:
@@ -168,12 +192,14 @@ def _verdict(each: Pairs) -> Verdict:
                    f"{spread(values, 3)} of it (pairs: {len(values)})", at_most(values, LIMIT))
 
 
-def _growth(found: Sequence[Pairs]) -> list[Verdict]:
+def _growth(found: Sequence[Pairs], counted: bool = False) -> list[Verdict]:
     """What each further lineage adds: the difference of two differences, at the ends of their intervals."""
     few, many = found[0], found[-1]
     further = many.lineages - few.lineages
     verdicts = []
     for words, of, unit, times in (("processor time", _processor, "ms", 1000), ("memory", _memory, "KB", 1024)):
+        if counted and of is _processor:
+            continue
         for beside, than in (("plain", "without it"), ("null", "with certbot's own `null` installer")):
             low, high = interval(few.more(of, beside))
             each = [(value - end) / further * times for value, end in zip(interval(many.more(of, beside)), (high, low))]

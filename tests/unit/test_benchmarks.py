@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import drawing, figures, idle, load, outages, report
+from benchmarks import counting, drawing, figures, idle, load, outages, report
 from benchmarks.figures import Options, Section, Table, Verdict
 from benchmarks.outages import Seen, Size
 from benchmarks.ways import ACME_SH, AUTO, HOOKS, STOP, left_out, ways
@@ -150,6 +150,34 @@ def test_growth_with_the_lineages_is_seen_in_time_and_in_memory() -> None:
     assert grown[0].measured.startswith("+0.100 ms ") and grown[2].measured.startswith("+2.050 KB ")
     constant = idle._growth([_pairs(1, 0.31, 0.30), _pairs(1000, 6.01, 6.00)])
     assert constant[0].holds is True, "what is the same for one and for a thousand does not grow"
+
+
+def test_time_that_is_judged_by_instructions_has_no_row_of_its_own() -> None:
+    found = [_pairs(1, 0.3, 0.3), _pairs(1000, 6.1, 6.0)]
+    assert [("memory" in one.promise, one.holds) for one in idle._growth(found, counted=True)] == [(True, True)] * 2
+
+
+def test_counted_instructions_are_judged_at_their_worst_beside_each_other_thing() -> None:
+    found = [counting.Counted(1, 1012.0, 1000.0, 990.0), counting.Counted(100, 3690.0, 3670.0, 3590.0)]
+    null, none, further = counting.verdicts(found)
+    assert (null.holds, none.holds, further.holds) == (True, False, True)
+    assert null.measured == "at most **1.012** of them (1 lineage)"
+    assert none.measured.startswith("at most **1.028** of them (100 lineages); ") and none.measured.endswith(" is 2.2%")
+    assert further.measured == "+0.3% of what certbot takes for it"
+    row = counting.table(found).rows[1]
+    assert row[0] == "100" and row[-1] == "**1.028**"
+
+
+def test_a_cost_for_each_lineage_shows_however_small_the_whole_ratio_is() -> None:
+    grown = [counting.Counted(1, 1001.0, 1000.0, 1000.0), counting.Counted(11, 1111.0, 1100.0, 1100.0)]
+    *_, further = counting.verdicts(grown)
+    assert not further.holds and further.measured == "+10.0% of what certbot takes for it"
+
+
+@pytest.mark.skipif(not counting.possible(), reason="valgrind is not installed")
+def test_the_same_program_takes_the_same_number_of_instructions() -> None:
+    one, other = (counting.instructions(["/bin/echo", "x"], {"PATH": "/usr/bin:/bin"}) for _ in range(2))
+    assert one == other > 0
 
 
 def test_messages_of_a_websocket_are_read_as_they_were_written() -> None:
