@@ -25,6 +25,8 @@ _RECORD = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}:"
 _PEM = re.compile(rf"-----BEGIN ([^-\n]{{1,60}})-----(?:(?!\n{_RECORD}).)*?"
                   rf"(?:-----END [^-\n]{{1,60}}-----|(?=\n{_RECORD})|\Z)", re.DOTALL)
 _PEM_LINE = re.compile(r"^[ \t]*[A-Za-z0-9+/_-]{20,}={0,2}[ \t]*$", re.MULTILINE | re.ASCII)
+# A key's last line is as short as it comes.
+_PEM_LAST_LINE = re.compile(r"^[ \t]*[A-Za-z0-9+/_-]{2,64}={0,2}[ \t]*(?=\n[ \t]*-----END )", re.MULTILINE | re.ASCII)
 _RUN = re.compile(r"[A-Za-z0-9_-]{22,}", re.ASCII)
 _HEX = re.compile(r"[0-9a-fA-F]{32,}(?:-[0-9a-fA-F]+)*", re.ASCII)
 # RFC 8555 section 8.1: a token has 128 bits, 22 letters; a thumbprint and Let's Encrypt's tokens have 43.
@@ -101,7 +103,7 @@ def end_of(said: str, limit: int) -> str:
 def masked(said: str) -> str:
     """``said`` without keys, signatures, nonces, tokens and passwords. The time it takes grows with its length only."""
     said = _PEM.sub(rf"[\1 {MASK}]", said.replace("\r\n", "\n"))
-    said = _PEM_LINE.sub(MASK, said)
+    said = _PEM_LAST_LINE.sub(MASK, _PEM_LINE.sub(MASK, said))
     said = _RUN.sub(_unless_a_word, said)
     said = _HEX.sub(MASK, said)
     said = _USER_IN_URL.sub(rf"\1{MASK}@", said)

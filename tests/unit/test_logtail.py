@@ -114,6 +114,11 @@ def test_a_key_whose_first_line_was_cut_off_is_struck_out() -> None:
         assert not [line for line in lines if len(line) >= 20 and survives(line, shown, 8)]
 
 
+def test_so_is_the_last_line_of_such_a_key_however_short() -> None:
+    shown = logtail.masked(f"{'Ab1+' * 16}\nP3CdZHw8ZE8b7BRc+Ro=\n-----END PRIVATE KEY-----\nand then this\n")
+    assert "P3Cd" not in shown and "c+Ro" not in shown and shown.endswith("and then this\n")
+
+
 # -- whatever stands around it -----------------------------------------------------------------------------------------
 
 AROUND = st.text(max_size=60)

@@ -482,10 +482,10 @@ def test_no_text_around_certbot_is_too_odd(odd: str, known: str, behind: bool) -
 @pytest.mark.parametrize("piece", ["apachectl stop && certbot renew && apachectl start && ", "certbot renew;",
                                    "sh -c '", "%", "certbot-guard run -- "])
 def test_a_line_of_100_kB_takes_no_long_time(piece: str, context: mistakes.Context) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     for size in (12_000, 100_000):
         line = "certbot renew --force-renewal " + piece * (size // len(piece))
         mistakes.of_job(job("0 3 1 * * " + line), context)
         mistakes.of_job(unit(line), context)
         mistakes.of_job(script(line), context)
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3
