@@ -15,7 +15,7 @@ from certbot_guard import invocation
 
 _DEFAULT = ("/var/lib/certbot-guard", "/run/certbot-guard")
 # Only a hint is wanted, and the settings' own reader costs ten times as much: a wrong one leads to a look in vain.
-_STATE_DIR = re.compile(rb"^\[state\][^\[]*?^[ \t]*dir[ \t]*=[ \t]*(/[^\r\n]*?)[ \t]*\r?$", re.MULTILINE | re.DOTALL)
+_STATE_DIR = re.compile(rb"^\[state\][^\[]*?^[ \t]*dir[ \t]*=[ \t]*(/[^\r\n]*)", re.MULTILINE)
 _SETTINGS_LIMIT_BYTES = 1024 * 1024
 
 
@@ -40,5 +40,5 @@ def _directories(path: Path) -> tuple[str, ...]:
         return ()  # without settings nobody was told of anything
     if found is None:
         return _DEFAULT
-    named = os.fsdecode(found.group(1))
+    named = os.fsdecode(found.group(1).rstrip(b" \t"))
     return (named, os.path.join(named, "run"), _DEFAULT[1])

@@ -37,6 +37,7 @@ _COMMAND = "_command"
 _PATH = re.compile(r"/[^\x00-\x1f]*|[\w. +-]+(/[\w. +-]+)*")
 _UNTIL_THEN = "Until then no web server is stopped and nobody is told by this file."
 _READABLE_BY_OTHERS = 0o044
+_STRANGERS_LIMIT = 1000
 
 
 def default_path(config_dir: Path) -> Path:
@@ -104,7 +105,7 @@ def _values(ini: IniFile, section: str, kind: Optional[str] = None,
             continue
         if entry.key not in known:
             ini.problem(section, entry.line, f"unknown key '{safe(entry.key)}' in [{safe(section)}]"
-                        + nearest(entry.key, known, quote="'"))
+                        + ("" if ini.is_full else nearest(entry.key, known, quote="'")))
         elif entry.key in values:
             ini.problem(section, entry.line, f"'{entry.key}' is there twice in [{safe(section)}]; keep one")
         elif has_controls(entry.value.replace("\t", " ")):
@@ -156,7 +157,9 @@ def _notice_lost_server_lines(ini: IniFile) -> None:
     Others are not: a typo around a channel must not keep a server from being stopped.
     """
     known = list(options.of_section("server"))
-    if any(not is_known(entry.section) and close(entry.key, known) for entry in ini.entries):
+    strangers = {entry.key for entry in ini.entries if not is_known(entry.section)}
+    # So many are no typo of one line; each look at one takes as long as reading a hundred.
+    if len(strangers) > _STRANGERS_LIMIT or any(close(key, known) for key in strangers):
         ini.server_usable = False
 
 
@@ -198,7 +201,7 @@ def _channels(ini: IniFile) -> tuple[tuple[Channel, ...], tuple[Path, ...]]:
             channels[name] = replace(channels[name], **_values(ini, section, "channel"))
         elif name not in broken:  # the line that is broken has its problem already
             ini.problem(section, ini.sections[section], f"[{safe(section)}]: there is no channel "
-                        f"'{safe(name)}' in [notify]" + nearest(name, channels, quote="'"))
+                        f"'{safe(name)}' in [notify]" + ("" if ini.is_full else nearest(name, channels, quote="'")))
     return tuple(channels.values()), tuple(files)
 
 

@@ -150,11 +150,9 @@ def _certbot_version() -> str:
 
 
 def _lineage(path: Path) -> Lineage:
-    import configobj  # certbot requires it, and reads these files with it
-
     name = lineages.name_of(str(path))
     try:
-        found = configobj.ConfigObj(str(path), encoding="utf-8", default_encoding="utf-8", interpolation=False)
+        found = lineages.parsed(path, interpolation=False)
         parameters = found.get("renewalparams", {})
         guarded: Optional[bool] = parameters.get("installer") == "guard"
     except (AttributeError, OSError, ValueError, SyntaxError):

@@ -63,6 +63,11 @@ class IniFile:
     def of_section(self, name: str) -> list[Entry]:
         return self._by_section.get(name, [])
 
+    @property
+    def is_full(self) -> bool:
+        """No more problems are kept; what would be said of the next ones need not be worked out."""
+        return len(self._problems) >= _PROBLEMS_LIMIT
+
     # -- lines -----------------------------------------------------------------------------------------------
 
     def _read(self, text: str) -> Iterator[Entry]:

@@ -7,7 +7,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Optional
 
+from certbot_guard import configlines
 from certbot_guard.stakes import Validity
+
+_LIMIT_BYTES = 1024 * 1024
 
 
 def renewal_files(config_dir: Path) -> list[Path]:
@@ -31,14 +34,28 @@ def resolve(config_dir: Path, shown: str) -> Optional[str]:
     return None
 
 
-def value(renewal_file: Path, key: str) -> Optional[str]:
-    """One of the ``[renewalparams]``, as text, or None."""
+def parsed(renewal_file: Path, interpolation: bool = True) -> Any:
+    """The file as configobj reads it.
+
+    :raises OSError: it cannot be read.
+    :raises ValueError, SyntaxError: it is none, is too large, or would take too long.
+    """
     import configobj  # certbot requires it, and reads these files with it
 
+    with open(renewal_file, "rb") as stream:
+        data = stream.read(_LIMIT_BYTES + 1)
+    number = configlines.slow(data.decode("utf-8", "replace"))
+    if number is not None or len(data) > _LIMIT_BYTES:
+        raise ValueError(f"line {number} may take for ever to read" if number else "it is too large")
+    return configobj.ConfigObj(str(renewal_file), encoding="utf-8", default_encoding="utf-8", interpolation=interpolation)
+
+
+def value(renewal_file: Path, key: str) -> Optional[str]:
+    """One of the ``[renewalparams]``, as text, or None."""
     try:
-        parameters = configobj.ConfigObj(str(renewal_file), encoding="utf-8", default_encoding="utf-8")
-        found = parameters.get("renewalparams", {}).get(key)
-    except (OSError, ValueError, SyntaxError):
+        parameters = parsed(renewal_file).get("renewalparams")
+        found = parameters.get(key) if isinstance(parameters, dict) else None
+    except (OSError, ValueError, SyntaxError, RecursionError):
         return None
     return found if isinstance(found, str) else None
 
@@ -52,14 +69,12 @@ def guarded_behind(config_dir: Path, lineage: str) -> list[str]:
 
 
 def certificate_path(config_dir: Path, lineage: str) -> Path:
-    import configobj
-
     path = config_dir / "renewal" / f"{lineage}.conf"
     try:
-        named = configobj.ConfigObj(str(path), encoding="utf-8", default_encoding="utf-8").get("cert")
-        if isinstance(named, str):
+        named = parsed(path).get("cert")
+        if isinstance(named, str) and "\0" not in named:
             return Path(named)
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, RecursionError):
         pass
     return config_dir / "live" / lineage / "cert.pem"
 

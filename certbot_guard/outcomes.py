@@ -18,6 +18,8 @@ from typing import Any, Optional
 
 from certbot_guard.errors import StateError
 from certbot_guard.journal import Journal
+from certbot_guard.outbox_rows import storable
+from certbot_guard.text import line
 
 _PREFIX = "outcomes-"
 _LIMIT_BYTES = 4 * 1024 * 1024
@@ -130,14 +132,16 @@ def _parsed(data: bytes) -> Iterator[Outcome]:
     for row in data.split(b"\n"):
         try:
             outcome = _outcome(json.loads(row)) if row.strip() else None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # a line torn by a kill, or none of ours
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            continue  # a line torn by a kill, or none of ours: who writes here has parsed strangers' replies
         if outcome is not None:
             yield outcome
 
 
 def _outcome(row: dict[str, Any]) -> Outcome:
     ok = row.get("ok")
-    return Outcome(str(row["channel"]), str(row["message"]), int(row["attempt"]), ok if ok is None else bool(ok),
-                   str(row.get("reason", ""))[:_REASON_LIMIT], bool(row.get("doubt")),
+    if int(row["attempt"]) >= 2**31:
+        raise ValueError("no number of an attempt")
+    return Outcome(storable(str(row["channel"])), storable(str(row["message"])), int(row["attempt"]),
+                   ok if ok is None else bool(ok), line(row.get("reason", ""), _REASON_LIMIT), bool(row.get("doubt")),
                    tuple(str(one)[:64] for one in row.get("done", ())[:100]))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Callable, Optional
 
+from certbot_guard import configlines
 from certbot_guard.errors import GuardError
 
 SECTION = "renewalparams"
@@ -173,10 +174,13 @@ def parse(data: bytes) -> RenewalFile:
                                "UTF-8") from error
     lines = tuple(re.findall(r"[^\n]*\n|[^\n]+", text))
     # configobj up to 5.0.6 breaks lines at these characters, too, and 5.0.9 does not.
-    for number, line in enumerate(lines, 1):
+    for place, line in enumerate(lines, 1):
         if len(line.splitlines()) > 1 or line.rstrip("\r\n") != (line.splitlines() or [""])[0]:
-            raise RenewalFileError(f"line {number} has a line break of another kind in it, which certbot's versions "
+            raise RenewalFileError(f"line {place} has a line break of another kind in it, which certbot's versions "
                                    "read differently; take it out")
+    number = configlines.slow(text)
+    if number is not None:
+        raise RenewalFileError(f"line {number} is not as certbot could read it in any time; mend it by hand")
     found = RenewalFile(lines, bom)
     if not isinstance(found.parsed.get(SECTION), dict):
         raise RenewalFileError(f"there is no section [{SECTION}] in it, so certbot cannot renew by it")

@@ -105,9 +105,11 @@ class Run:
         """:raises StateError: there is no readable record in ``directory``."""
         try:
             facts = json.loads((directory / FACTS).read_text("utf-8"))
-            if not isinstance(facts, dict) or "id" not in facts:
+            if not isinstance(facts, dict) or not isinstance(facts.get("id"), str):
                 raise ValueError("not the record of a run")
-        except (OSError, ValueError) as error:
+            if not isinstance(facts.get("overflow"), (str, type(None))):
+                raise ValueError("not the record of a run")
+        except (OSError, ValueError, RecursionError) as error:
             raise StateError(f"{directory / FACTS} cannot be read: {error}") from error
         return cls(directory, facts)
 

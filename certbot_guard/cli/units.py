@@ -60,9 +60,11 @@ def install(config_path: Path, target: Optional[str], yes: bool) -> None:
 def remove(config_path: Path, yes: bool) -> None:
     """Stop, disable and delete everything that install has written, for systemd and for cron. certbot's units stay."""
     places = planning.Places()
-    found = planning.there(places)
+    found, of_package = planning.there(places), planning.packaged(places)
     if not found:
-        click.echo("Nothing of certbot-guard's is there; nothing was changed.")
+        click.echo(f"The units in {of_package[0].parent} are the distribution's package's, which takes them away when "
+                   f"it is removed; until then: systemctl disable --now {planning.TIMER} {planning.RECOVER}. Nothing "
+                   "was changed." if of_package else "Nothing of certbot-guard's is there; nothing was changed.")
         return
     for path in found:
         files.read_ours(path)
@@ -70,10 +72,13 @@ def remove(config_path: Path, yes: bool) -> None:
     click.echo("\n".join(f"to be removed: {path}" for path in found))
     if not yes:
         click.confirm("Do this?", abort=True)
-    if launch.under_systemd():
+    if launch.under_systemd() and not of_package:
         managing.disable(places)
     files.remove(found)
-    if launch.under_systemd():
+    if launch.under_systemd() and of_package:
+        managing.reload_and_enable()
+        click.echo(f"The units of the distribution's package, in {of_package[0].parent}, are in use again.")
+    elif launch.under_systemd():
         managing.forget(places)
     click.echo("Done.")
 

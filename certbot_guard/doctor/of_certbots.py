@@ -12,9 +12,9 @@ from certbot_guard.doctor.host import Host
 from certbot_guard.doctor.result import Result
 from certbot_guard.installations import Installation
 
-OLDEST, NEWEST = (2, 1), 5
-_SUPPORTED = "2.1 to 5.x"
-# facts of certbot 2.1 to 5.8, measured: an installer that is not there is dropped in silence
+OLDEST, NEWEST = (1, 21), 5
+_SUPPORTED = "1.21 to 5.x"
+# facts of certbot 1.21 to 5.8, measured: an installer that is not there is dropped in silence
 _DROPS = ("certbot renew then goes on without the guard, exits with 0, and takes 'installer = guard' out of the "
           "renewal configurations: nothing brings the web server back, and nobody is told.")
 
@@ -37,7 +37,7 @@ def _version(host: Host) -> Iterator[Result]:
         elif version < OLDEST:
             yield problem(
                 "certbot-version", f"{_path(one)} is certbot {one.version}, which is older than certbot-guard supports",
-                why="Before 2.1 a renewal configuration that names the guard makes certbot fail in ways that were not "
+                why="Before 1.21 a renewal configuration that names the guard makes certbot fail in ways that were not "
                 "tested.", remedy=f"use certbot {_SUPPORTED}, such as: python3 -m venv /opt/certbot && "
                 "/opt/certbot/bin/pip install certbot certbot-guard")
         elif version[0] > NEWEST:

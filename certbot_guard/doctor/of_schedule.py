@@ -109,7 +109,7 @@ def _ours(host: Host, id: str, name: str, what: str, why: str) -> Iterator[Resul
 def _watch(host: Host) -> Iterator[Result]:
     yield from _ours(host, "watch-timer", planning.TIMER, "the watch is started every hour", "What no run of certbot "
                      "sees (a certbot that is not started any more, a certificate that is not served) is not noticed.")
-    if host.under_systemd and os.path.lexists(host.units.systemd / planning.TIMER):
+    if host.under_systemd and any(os.path.lexists(where / planning.TIMER) for where in host.units.known):
         try:
             wrong = _state_of(host, planning.WATCH)
         except GuardError as error:

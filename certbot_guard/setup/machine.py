@@ -5,6 +5,7 @@ Tests put something else in its place. Imports late: a setup that ends at its fi
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -32,17 +33,24 @@ _TEST_SECONDS = 30.0
 class Machine:
     """This machine. Looking never raises but where it is said; doing raises GuardError or OSError."""
 
+    # Every certbot that was looked at: a line to put instead names one that sees the plugin.
+    _looked_at: tuple[Installation, ...] = ()
+
     # -- looking -----------------------------------------------------------------------------------------------------
 
     def certbots(self) -> list[Installation]:
         from certbot_guard import installations
 
-        return installations.find()
+        found = installations.find()
+        self._looked_at = tuple(found)
+        return found
 
     def certbot_at(self, program: Path) -> Installation:
         from certbot_guard import installations
 
-        return installations.of_program(program)
+        found = installations.of_program(program)
+        self._looked_at += (found,)
+        return found
 
     def how_to_install_guard(self, one: Installation) -> str:
         from certbot_guard import installations
@@ -70,7 +78,10 @@ class Machine:
 
         installers = {one.name: one.installer or ("guard" if adopts else "")
                       for several in lineages.values() for one in several if not one.error}
-        context = mistakes.Context(launch.under_systemd(), installers, bool(settings.channels), found)
+        context = mistakes.Context(
+            launch.under_systemd(), installers, bool(settings.channels), found,
+            blind=frozenset(os.path.realpath(one.program) for one in self._looked_at if one.sees_guard is False),
+            certbot=next((one.program for one in self._looked_at if one.sees_guard), None))
         refused = jobs.refused()
         results = [mistakes.everything(context, config_dir, refused) for config_dir in lineages or (CONFIG_DIR,)]
         return list(dict.fromkeys(result for several in results for result in several))

@@ -69,7 +69,28 @@ def for_systemd(config: Config, places: Places) -> list[File]:
     here = places.systemd
     found = [File(here / WATCH, _watch(config)), File(here / TIMER, _TIMER), File(here / RECOVER, _recover(config)),
              File(here / FAILED, _failed(config))]
-    return found + [File(here / f"{name}.d" / DROP_IN, _DROP_IN) for name in certbots(places)]
+    found += [File(here / f"{name}.d" / DROP_IN, _DROP_IN) for name in certbots(places)]
+    return [_packaged(file, places) or file for file in found]
+
+
+def packaged(places: Places) -> list[Path]:
+    """The files of these names that a distribution's package has installed; systemd prefers what is in /etc."""
+    names = [WATCH, TIMER, RECOVER, FAILED, *(f"{name}.d/{DROP_IN}" for name in CERTBOTS)]
+    return [where / name for name in names for where in places.known
+            if where != places.systemd and os.path.isfile(where / name)]
+
+
+def _packaged(wanted: File, places: Places) -> Optional[File]:
+    """The package's file, where systemd reads that one and it says all that is wanted."""
+    name = wanted.path.relative_to(places.systemd)
+    first = next((where / name for where in places.known if os.path.lexists(where / name)), None)
+    if first is None or first == wanted.path:
+        return None
+    there = File(first, wanted.content)
+    try:
+        return there if there.is_there else None
+    except GuardError:
+        return None
 
 
 def certbots(places: Places) -> list[str]:

@@ -81,12 +81,10 @@ def read(config_dir: Path) -> Iterator[Lineage]:
 
 
 def _read(path: Path) -> Lineage:
-    import configobj
-
     name = lineages.name_of(str(path))
     try:
-        found = configobj.ConfigObj(str(path), encoding="utf-8", default_encoding="utf-8", interpolation=False)
-    except (configobj.ConfigObjError, OSError, ValueError, SyntaxError) as error:
+        found = lineages.parsed(path, interpolation=False)
+    except (OSError, ValueError, SyntaxError) as error:  # ConfigObjError is a SyntaxError
         return Lineage(path, name, error=str(error))
     missing = [key for key in _REFERENCES if not isinstance(found.get(key), str)]
     if missing:

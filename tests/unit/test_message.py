@@ -315,6 +315,8 @@ def test_certbots_death_says_who_acted_and_what_it_was_at() -> None:
     found = compose(LINEAGE, STOPPING, ("died", {}), served(0.1))
     assert "certbot died before its end" in found.body and "example.com" in found.title and "certbot died" in found.title
     assert "certbot-guard's sentinel took over and started Apache again." in found.body
+    found = compose(LINEAGE, STOPPING, ("died", {"by": "certbot-guard"}), served(0.1))  # there was no sentinel any more
+    assert "certbot-guard took over and started Apache again." in found.body
 
 
 def test_our_own_troubles_come_last() -> None:
