@@ -20,7 +20,7 @@ setup(
     data_files=[("share/man/man1", [str(page.relative_to(HERE)) for page in sorted((HERE / "docs/man").glob("*.1"))])],
     python_requires=">=3.9",
     install_requires=[
-        "certbot>=2.1",
+        "certbot>=1.21",
         # certbot <= 2.8 loads plugins through pkg_resources, which does not find zope.interface 8 under its name:
         # every certbot command would fail. Those versions run on Pythons before 3.12.
         "zope.interface<8; python_version < '3.12'",
@@ -33,8 +33,10 @@ setup(
         "rich>=12",
     ],
     extras_require={
+        "docs": ["sphinx", "myst-parser"],
         "metrics": ["prometheus_client>=0.9"],
-        "test": ["pytest>=7", "aiosmtpd", "pytest-timeout", "pytest-xdist>=3.2", "hypothesis", "prometheus_client"],
+        "test": ["pytest>=7", "aiosmtpd", "pytest-timeout", "pytest-xdist>=3.2", "hypothesis", "prometheus_client",
+                 "nox"],
     },
     entry_points={
         "certbot.plugins": ["guard = certbot_guard.plugin:Installer"],

@@ -32,9 +32,10 @@ class Account:
         private = rsa.generate_private_key(65537, 2048)
         key = josepy.JWKRSA(key=private)
         network = client.ClientNetwork(key, verify_ssl=str(ca_bundle))  # type: ignore[arg-type]  # requests takes a path
-        acme = client.ClientV2(client.ClientV2.get_directory(directory_url, network), network)
+        directory = messages.Directory.from_json(network.get(directory_url).json())  # acme 1.21 has no get_directory()
+        acme = client.ClientV2(directory, network)
         made = acme.new_account(messages.NewRegistration(terms_of_service_agreed=True))
-        # certbot/_internal/account.py, 2.1 to 5.8: the MD5 of the public key's PEM
+        # certbot/_internal/account.py, 1.21 to 5.8: the MD5 of the public key's PEM
         name = hashlib.md5(private.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)).hexdigest()
         return cls(directory_url, name, made.uri, key.json_dumps())

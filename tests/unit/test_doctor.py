@@ -128,8 +128,8 @@ def test_a_machine_without_certbot_is_told_how_to_get_one(host: Any) -> None:
 
 
 @pytest.mark.parametrize("version, status", [
-    ("2.0.0", "problem"), ("1.21.0", "problem"), ("2.1.0", "ok"), ("5.8.0", "ok"), ("6.0.0", "warning"),
-    ("", "warning")])
+    ("0.27.0", "problem"), ("1.20.0", "problem"), ("1.21.0", "ok"), ("2.1.0", "ok"), ("5.8.0", "ok"),
+    ("6.0.0", "warning"), ("", "warning")])
 def test_versions_that_were_not_tried_are_named(host: Any, version: str, status: str) -> None:
     assert only(host(installations=[replace(OURS, version=version)]), "certbot-version").status == status
 
