@@ -19,7 +19,7 @@ PACKAGE = ROOT / "certbot_guard"
 
 # Functions of ours that take a sentence and say it, or make an error of it: which argument, and what becomes of it.
 _SAYERS = {"_cannot": (0, "exit 2"), "_translated": (0, "exit 1"), "_say": (0, "on stderr"), "_refusal": (0, "exit 1"),
-           "foreign": (0, "exit 1"), "not_reloaded": (1, "told"), "_note_failure": (2, "told"),
+           "foreign": (0, "exit 1"), "_not_reloaded": (1, "told"), "_note_failure": (2, "told"),
            "_unusable": (1, "settings"), "_refuse": (1, "certbot's error"), "Problem": (1, "settings"),
            "Delivery": (3, "told"), "NoTLSError": (0, "told"), "warn": (0, "on stderr")}
 _INI = {"problem": 2, "wrong": 1}  # methods of an IniFile
@@ -31,8 +31,8 @@ _CERTBOT = {"Error", "PluginError", "MisconfigurationError", "NoInstallationErro
 _HALF_SENTENCES = {"options", "endpoints", "services"}
 # What their functions return is the sentence, or an empty one.
 _RETURNED = {"heartbeat", "deliverer", "launch", "urls", "metrics", "stale", "alsoreload", "reasons", "config",
-             "cli.ending", "sentinel", "session", "setup.channels", "setup.machine", "adoption", "adoption_hooks",
-             "overview.certificates"}
+             "cli.ending", "keeper", "opening", "need", "sentinel", "setup.channels", "setup.machine", "adoption",
+             "adoption_hooks", "overview.certificates"}
 # Lists of what people are told.
 _LISTS = {"problems": "on stderr", "self.problems": "on stderr", "remarks": "shown by adopt and release",
           "work.tally.failed": "setup's summary"}
