@@ -47,7 +47,8 @@ def parsed(renewal_file: Path, interpolation: bool = True) -> Any:
     number = configlines.slow(data.decode("utf-8", "replace"))
     if number is not None or len(data) > _LIMIT_BYTES:
         raise ValueError(f"line {number} may take for ever to read" if number else "it is too large")
-    return configobj.ConfigObj(str(renewal_file), encoding="utf-8", default_encoding="utf-8", interpolation=interpolation)
+    return configobj.ConfigObj(str(renewal_file), encoding="utf-8", default_encoding="utf-8",
+                               interpolation=interpolation)
 
 
 def value(renewal_file: Path, key: str) -> Optional[str]:

@@ -112,7 +112,7 @@ def test_what_is_in_the_package(package: Path) -> None:
 def test_what_the_package_says_of_itself(package: Path) -> None:
     assert _output("dpkg-deb", "-f", str(package), "Version").stdout.strip() == __version__
     depends = _output("dpkg-deb", "-f", str(package), "Depends").stdout
-    for name in ("certbot (>= 2.1)", "apprise (>= 1.2.0)", "python3-zope.interface,", "python3-click", "python3-rich",
+    for name in ("certbot (>= 1.21)", "apprise (>= 1.2.0)", "python3-zope.interface,", "python3-click", "python3-rich",
                  "python3-cryptography"):
         assert name in depends, depends
     assert "apache2" in _output("dpkg-deb", "-f", str(package), "Recommends").stdout

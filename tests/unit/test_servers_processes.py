@@ -21,6 +21,9 @@ from certbot_guard.servers.sockets import Listener
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen]:
     process = subprocess.Popen(["sleep", "60"])
+    deadline = time.monotonic() + 5
+    while not processes.arguments(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.001)  # it may be half way through its exec, which shows none
     yield process
     process.kill()
     process.wait()
