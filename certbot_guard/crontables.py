@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Sequence
 
-from certbot_guard import cron
+from certbot_guard import cron, plainfile
 
 READ_LIMIT_BYTES = 256 * 1024
 FILES_LIMIT = 200
@@ -108,14 +107,6 @@ def files(directory: Path) -> list[Path]:
 def read(path: Path) -> str:
     """What a file says, up to a limit; nothing if it cannot be read, or is no file but a pipe or a device."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        return plainfile.read(path, READ_LIMIT_BYTES).decode("utf-8", "replace")
     except (OSError, ValueError):
         return ""
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return ""
-        return os.read(descriptor, READ_LIMIT_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(descriptor)

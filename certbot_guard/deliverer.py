@@ -1,8 +1,10 @@
-"""The killable process that holds Apprise: a job on standard input, outcomes on standard output.
+"""The killable process that holds Apprise: jobs on standard input, outcomes to a file for each channel.
 
-Apprise is imported once, here, and never in certbot's process; then each channel gets a process of its own by ``fork``, so
-that one that hangs delays no other. A sender is ``nobody`` where that is possible, has a timer that kills it, and never
-returns. Started by :mod:`certbot_guard.notify` alone; isolated, in ``/``, with an empty environment.
+Apprise is imported once, here, and never in certbot's process; then each channel gets a process of its own by ``fork``,
+so that one that hangs delays no other. A sender is ``nobody`` where that is possible, has a timer that kills it, and
+never returns. No URL is read before the forks, so that a sender has only its own channel's in its memory; and nothing
+that it inherits is another channel's. Started by :mod:`certbot_guard.notify` alone; isolated, in ``/``, with an empty
+environment.
 """
 
 from __future__ import annotations
@@ -10,18 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pwd
 import resource
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Optional
 
-from certbot_guard import redact, text
+from certbot_guard import outcomes, redact, text, unprivileged
 
-_NOBODY = 65534
 # A stranger's reply is read whole by requests; this much is far more than any service's answer needs.
 _MEMORY_LIMIT_BYTES = 2 * 1024 * 1024 * 1024
 # Longer than Apprise's own time-outs (4 s): the service may have said yes after we stopped listening.
@@ -33,33 +33,93 @@ _NOBODY_TOLD = ("Nobody else was told, since guard.ini names no channel. Add one
 
 
 def main() -> int:
-    """Deliver the job on standard input; 0 when every channel's sender has ended."""
-    job = json.load(sys.stdin)
+    """Deliver the jobs on standard input; 0 when every channel's sender has ended."""
+    plan = json.loads(_plan())
     os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold every URL
-    deadline = float(job["deadline_seconds"])
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    deadline = float(plan["deadline_seconds"])
     # For ourselves, too: with the parent killed nobody else ends us.
     signal.setitimer(signal.ITIMER_REAL, deadline + 1.0)
-    services = _Services() if any("url" in one or "file" in one for one in job["channels"]) else None
+    services = _Services() if plan["apprise"] else None
     if threading.active_count() != 1:
         raise RuntimeError("a thread before the fork would leave its locks held in every sender")
     began = time.monotonic()
-    senders = [_fork(channel, services, max(0.1, deadline - (time.monotonic() - began))) for channel in job["channels"]]
-    for pid in senders:
-        os.waitpid(pid, 0)
+    senders: list[_Sender] = []
+    for one in plan["senders"]:
+        left = max(0.1, deadline - (time.monotonic() - began))
+        senders.append(_fork(one, plan["senders"], senders, services, left))
+    for sender in senders:
+        _hand_on(sender)
+    for sender in senders:
+        os.waitpid(sender.pid, 0)
     return 0
 
 
-def _fork(channel: dict[str, Any], services: Optional[_Services], deadline_seconds: float) -> int:
+def who() -> int:
+    """Say who would send here, and if that is root, why: after Apprise was imported, as a sender finds it."""
+    _Services()
+    reason = unprivileged.give_up()
+    os.write(1, json.dumps({"uid": os.geteuid(), "reason": reason}).encode())
+    return 0
+
+
+@dataclass(frozen=True)
+class _Sender:
+    """One that was forked. ``pipe`` is where its job of ``size`` bytes goes to."""
+
+    pid: int
+    pipe: int
+    size: int
+
+
+def _plan() -> bytes:
+    """The first line, and not a byte of what follows it: those are URLs."""
+    line = b""
+    while not line.endswith(b"\n"):
+        one = os.read(0, 1)
+        if not one:
+            break
+        line += one
+    return line
+
+
+def _hand_on(sender: _Sender) -> None:
+    left = sender.size
+    with open(sender.pipe, "wb", buffering=0) as pipe:
+        while left:
+            part = os.read(0, min(left, 65536))
+            if not part:
+                return
+            left -= len(part)
+            try:
+                while part:
+                    part = part[pipe.write(part):]
+            except BrokenPipeError:  # that sender is gone; the next one's job comes behind
+                continue
+
+
+def _fork(one: dict[str, Any], all_of_them: list[dict[str, Any]], before: list[_Sender],
+          services: Optional[_Services], deadline_seconds: float) -> _Sender:
+    reading, writing = os.pipe()
     pid = os.fork()
     if pid:
-        return pid
+        os.close(reading)
+        return _Sender(pid, writing, one["bytes"])
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, deadline_seconds)  # a parent's timer is not inherited
+        os.dup2(reading, 0)  # in the place of everybody's jobs
+        os.dup2(one["outcomes"], 1)
+        others = {number for other in all_of_them for number in (other["outcomes"], *other["leases"])}
+        for number in {reading, writing, *(sender.pipe for sender in before), *others} - {*one["leases"]}:
+            os.close(number)
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, resource.RLIM_INFINITY))
-        drop_privileges()
-        _send_all(channel, services)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (outcomes.LIMIT_BYTES, outcomes.LIMIT_BYTES))
+        unprivileged.give_up()
+        with open(0, "rb") as given:
+            job = given.read()
+        if len(job) == one["bytes"]:  # otherwise the settler was killed before it had said all
+            _send_all(json.loads(job), services)
     finally:
         os._exit(0)
 
@@ -67,21 +127,21 @@ def _fork(channel: dict[str, Any], services: Optional[_Services], deadline_secon
 def _send_all(channel: dict[str, Any], services: Optional[_Services]) -> None:
     """Every message of one channel, oldest first; after a failure the rest waits for another day, in order."""
     for message in channel["messages"]:
-        _write(channel, message, None)
+        _write(message, None)
         began = time.monotonic()
         done = set(message["done"])
         try:
             reason = _send(channel, message, services, done)
         except Exception as error:  # Apprise's plugins raise what they like; the text may hold anything
             reason = f"Apprise failed: {type(error).__name__}"
-        _write(channel, message, not reason, reason=reason, done=sorted(done),
+        _write(message, not reason, reason=reason, done=sorted(done),
                doubt=bool(reason) and time.monotonic() - began > _DOUBT_AFTER_SECONDS)
         if reason and not message["stubborn"]:
             return
 
 
-def _write(channel: dict[str, Any], message: dict[str, Any], ok: Optional[bool], **more: Any) -> None:
-    row = {"channel": channel["name"], "message": message["id"], "attempt": message["attempt"], "ok": ok, **more}
+def _write(message: dict[str, Any], ok: Optional[bool], **more: Any) -> None:
+    row = {"message": message["id"], "attempt": message["attempt"], "ok": ok, **more}
     os.write(1, b"\n" + json.dumps(row).encode() + b"\n")
 
 
@@ -98,7 +158,8 @@ def _send(channel: dict[str, Any], message: dict[str, Any], services: Optional[_
     reasons = []
     found = list(services.of(channel))
     if not found:
-        return "Apprise does not accept this channel's URL" if "url" in channel else "Apprise finds no service in the file"
+        return ("Apprise does not accept this channel's URL" if "url" in channel
+                else "Apprise finds no service in the file")
     for url, service in found:
         # The message's id goes in so that one URL does not look the same in every row.
         mark = hashlib.sha256(f"{message['id']}\0{url}".encode("utf-8", "replace")).hexdigest()[:16]
@@ -195,7 +256,7 @@ class _Services:
 
 
 def refusal(url: str) -> str:
-    """Why Apprise would not accept this URL, without quoting it; empty if it does. For the command that checks settings."""
+    """Why Apprise would not accept this URL, without quoting it; empty if it does. For who checks settings."""
     from difflib import get_close_matches
 
     import apprise
@@ -224,52 +285,3 @@ def to_syslog(message: dict[str, Any]) -> None:
     for row in [*[message["title"], *message["body"].split("\n")][:_SYSLOG_LINES], _NOBODY_TOLD]:
         if row.strip():
             syslog.syslog(priority, row[:900])
-
-
-def drop_privileges() -> bool:
-    """Be nobody, if we are root and nobody can read all that a sender may still need. Says whether it was done.
-
-    An interpreter below /root, or a CA bundle that only root may read, would make every delivery fail; then we stay.
-    """
-    if os.geteuid() != 0:
-        return False
-    user, group = _nobody()
-    groups = os.getgroups()
-    try:
-        os.setgroups([])
-        os.setegid(group)
-        os.seteuid(user)
-        readable = all(os.access(path, os.R_OK, effective_ids=True) for path in _still_needed())
-        os.seteuid(0)
-        if readable:
-            os.setresgid(group, group, group)
-            os.setresuid(user, user, user)
-            return True
-        os.setegid(0)
-        os.setgroups(groups)
-    except OSError:  # a container without the capability: as whoever we are, then
-        pass
-    return False
-
-
-def _nobody() -> tuple[int, int]:
-    try:
-        entry = pwd.getpwnam("nobody")
-        return entry.pw_uid, entry.pw_gid
-    except KeyError:
-        return _NOBODY, _NOBODY
-
-
-def _still_needed() -> list[str]:
-    """What is imported or opened late: the standard library, Apprise's folder, the CA bundle."""
-    needed = [os.__file__, __file__]
-    for name in ("apprise", "certifi", "requests"):
-        module = sys.modules.get(name)
-        if module is not None and module.__file__:
-            needed.append(module.__file__)
-    certifi = sys.modules.get("certifi")
-    if certifi is not None:
-        needed.append(certifi.where())
-    needed += [os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-               if os.environ.get(name)]
-    return needed

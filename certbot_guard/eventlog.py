@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import time
 from collections import deque
@@ -22,6 +23,10 @@ _UNWRITTEN_FIRST = 2_000_000
 _OWN_LIMIT = 2_000
 _LINE_LIMIT_BYTES = 256 * 1024
 _EVENTS_LIMIT_BYTES = 64 * 1024 * 1024
+_OF_TYPE: dict[str, Any] = {"lineage": str, "lineages": list, "names": list, "before": dict, "acme": dict}
+_OF_A_WINDOW = ("stopping", "looked")
+# Of these kinds it is read as a matter of course.
+_NEEDED = {"before": _OF_A_WINDOW, "lineages": ("not-attempted",), "lineage": (*_OF_A_WINDOW, "lineage", "refused")}
 
 
 class EventLog:
@@ -87,7 +92,7 @@ class EventLog:
 
 def append(path: Path, line: bytes, sync: bool) -> None:
     """:raises OSError: it is not there as a whole."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
         if os.write(descriptor, line) != len(line):
             raise OSError(errno.ENOSPC, "no space left for a whole line")
@@ -122,6 +127,23 @@ def _shortened(value: Any) -> Any:
     return value
 
 
+def _in_shape(event: dict[str, Any]) -> dict[str, Any]:
+    """What others look up, sort and go through by is of the type that they expect, whatever damage did to the line.
+
+    The event itself stays: where it says that Apache was stopped, that is what counts.
+    """
+    if type(event.get("window")) not in (int, type(None)):
+        event["window"] = None
+    for name, kind in _OF_TYPE.items():
+        needed = event["kind"] in _NEEDED.get(name, ())
+        value = event.get(name)
+        if (needed and value is None) or (value is not None and not isinstance(value, kind)):
+            event[name] = kind()
+    if event["kind"] in _OF_A_WINDOW:
+        event.setdefault("window", None)
+    return event
+
+
 class _Growing:
     """A file of events that only grows: what was parsed of it is kept, and a run of many lineages asks often."""
 
@@ -152,7 +174,7 @@ class _Growing:
 
     def _new_data(self) -> bytes:
         """:raises OSError: it cannot be read"""
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, "rb") as stream:
             status = os.fstat(descriptor)
             if self._identity != (status.st_dev, status.st_ino) or status.st_size < self._upto:
@@ -170,6 +192,8 @@ class _Growing:
             except (ValueError, RecursionError):
                 continue
             if isinstance(event, dict) and [type(event.get(name)) for name in ("kind", "at", "mono")] == [str, str, float]:
+                if not math.isfinite(event["mono"]):
+                    continue
                 event["n"] = number
-                found.append(event)
+                found.append(_in_shape(event))
         return found

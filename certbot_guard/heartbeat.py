@@ -1,41 +1,23 @@
 """Pings for a dead man's switch that follows Healthchecks' protocol (https://healthchecks.io/docs/http_api/).
 
 Knows nothing of the journal, and keeps nothing. No ping raises, none takes longer than :data:`DEADLINE_SECONDS`, and
-none quotes its URL: whoever knows it can ping. Called by settle, ``certbot-guard watch`` and ``certbot-guard run``.
+none quotes its URL: whoever knows it can ping. Each is made by a process of its own (:mod:`certbot_guard.pinger`).
+Called by settle, ``certbot-guard watch`` and ``certbot-guard run``.
 """
 
 from __future__ import annotations
 
-import base64
-import http.client
-import queue
-import socket
-import ssl
-import threading
+import json
 import time
-import urllib.error
-import urllib.request
 import uuid
-from collections.abc import Callable
 from typing import Any, Optional
-from urllib.parse import unquote, urlsplit, urlunsplit
 
-from certbot_guard import __version__, text, verdict
+from certbot_guard import text, unprivileged, verdict
 from certbot_guard.config import Config
 
 DEADLINE_SECONDS = 5.0
-# An attempt that hears nothing for so long leaves time for another one.
-_ATTEMPT_SECONDS = 3.0
-_PAUSE_SECONDS = 0.3
-# What Healthchecks keeps of a body; a server of one's own may keep less, and says so (Ping-Body-Limit).
-BODY_LIMIT_BYTES = 100_000
-_LEFT_OUT = b"\n[... left out ...]\n"
-_ANSWER_BYTES = 200
+_REASON_LIMIT = 160
 _OURS = uuid.UUID("a8f6a0a4-0c35-5a5e-9d06-5b2f7c0c6c1d")
-# What the documentation names, for an answer that is no "OK".
-_REFUSALS = {400: "it calls the URL invalid", 404: "it knows no such check", 409: "several checks have that name",
-             429: "it was pinged too often"}
-_IGNORED = {b"OK (not found)": _REFUSALS[404], b"OK (rate limited)": _REFUSALS[429]}
 
 _limits: dict[str, int] = {}  # by URL, as far as its server has said it to this process
 
@@ -85,111 +67,31 @@ def settled(config: Config, facts: dict[str, Any], events: list[dict[str, Any]])
         return f"the heartbeat was not sent: {type(error).__name__}"
 
 
-# -- one ping ----------------------------------------------------------------------------------------------------
-
-
 def _ping(url: str, signal: str, rid: str, body: str) -> Optional[str]:
-    """In a thread that is left behind at the deadline: a name server that hangs, or an answer of one byte a second,
+    """By a process that is killed at the deadline: a name server that hangs, or an answer of one byte a second,
     would outlast every timeout of a socket's."""
-    answers: queue.Queue[Optional[str]] = queue.Queue()
-    deadline = time.monotonic() + DEADLINE_SECONDS
-
-    def work() -> None:
-        try:
-            answers.put(_persist(url, signal, rid, body, deadline))
-        except Exception as error:
-            answers.put(type(error).__name__)  # its words may hold the URL: http.client.InvalidURL's do
-
+    job = {"url": url, "signal": signal, "rid": rid, "body": body, "limit": _limits.get(url),
+           "deadline": time.monotonic() + DEADLINE_SECONDS}
     try:
-        threading.Thread(target=work, daemon=True, name="heartbeat").start()
-        reason = answers.get(timeout=DEADLINE_SECONDS)
-    except queue.Empty:
-        reason = f"no whole answer within {DEADLINE_SECONDS:g} s"
-    except RuntimeError:
-        reason = "no thread could be started"
-    return f"the heartbeat was not taken: {text.line(reason, 160)}" if reason else None
+        problem, answer = unprivileged.ask("certbot_guard.pinger", json.dumps(job).encode(), DEADLINE_SECONDS)
+    except OSError as error:
+        reason: Optional[str] = f"no process could be started for it: {error.strerror or type(error).__name__}"
+    else:
+        reason = _heard(url, problem, answer)
+    return f"the heartbeat was not taken: {text.line(reason, _REASON_LIMIT)}" if reason else None
 
 
-def _persist(url: str, signal: str, rid: str, body: str, deadline: float) -> Optional[str]:
-    """Once more after a network's or the server's own trouble, if there is time."""
-    request = _request(url, signal, rid, body)
-    reason, again = _attempt(url, request, min(_ATTEMPT_SECONDS, DEADLINE_SECONDS))
-    left = deadline - time.monotonic() - _PAUSE_SECONDS
-    if reason and again and left > 0:
-        time.sleep(_PAUSE_SECONDS)
-        reason, _ = _attempt(url, request, left)
-    return reason
-
-
-def _request(url: str, signal: str, rid: str, body: str) -> urllib.request.Request:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("no http URL")
-    credentials, _, host = parts.netloc.rpartition("@")
-    query = "&".join(part for part in (parts.query, f"rid={rid}") if part)
-    target = urlunsplit((parts.scheme, host, parts.path.rstrip("/") + signal, query, ""))
-    data = _cut(body, _limits.get(url, BODY_LIMIT_BYTES))
-    request = urllib.request.Request(target, data, method="POST", headers={
-        "User-Agent": f"certbot-guard/{__version__}", "Content-Type": "text/plain; charset=utf-8"})
-    if credentials:  # http.client would take them for a part of the host's name
-        word = base64.b64encode(unquote(credentials).encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {word}")
-    return request
-
-
-def _cut(body: str, limit: int) -> bytes:
-    """The server would keep the beginning alone; an output's end often says why."""
-    data = body.encode("utf-8", "replace")
-    if len(data) <= limit:
-        return data
-    room = max(0, limit - len(_LEFT_OUT))
-    cut = data[:room - room // 2] + _LEFT_OUT + data[len(data) - room // 2:] if room else data[:limit]
-    return cut.decode("utf-8", "ignore").encode()
-
-
-class _NoRedirection(urllib.request.HTTPRedirectHandler):
-    """Where it leads is the server's choice: another scheme, another host, and a secret in the path."""
-
-    def redirect_request(self, *_arguments: Any, **_named: Any) -> None:
-        return None
-
-
-def _attempt(url: str, request: urllib.request.Request, seconds: float) -> tuple[Optional[str], bool]:
-    """Why the server did not take it, or None; and whether another attempt may do better."""
-    context = ssl.create_default_context()
-    opener = urllib.request.build_opener(_NoRedirection, urllib.request.HTTPSHandler(context=context))
+def _heard(url: str, problem: str, answer: bytes) -> Optional[str]:
+    """What the process has said, who may have come under a stranger's influence."""
+    if problem.startswith("ended"):
+        return f"the process that pings {problem}"
+    if problem:
+        return f"no whole answer within {DEADLINE_SECONDS:g} s"
     try:
-        with opener.open(request, timeout=seconds) as answer:
-            _learn(url, answer.headers.get("Ping-Body-Limit"))
-            said = answer.read(_ANSWER_BYTES)
-        return next((why for words, why in _IGNORED.items() if said.startswith(words)), None), False
-    except urllib.error.HTTPError as error:
-        error.close()
-        if 300 <= error.code < 400:
-            return f"it redirects (HTTP {error.code}), which is not followed", False
-        why = _REFUSALS.get(error.code)
-        return f"{why} (HTTP {error.code})" if why else f"HTTP {error.code}", error.code >= 500
-    except urllib.error.URLError as error:
-        return _words(error.reason), not isinstance(error.reason, ssl.SSLCertVerificationError)
-    except (OSError, http.client.HTTPException) as error:
-        return _words(error), not isinstance(error, http.client.InvalidURL)
-
-
-def _learn(url: str, limit: Optional[str]) -> None:
-    if limit and limit.isascii() and limit.isdigit():
-        _limits[url] = min(BODY_LIMIT_BYTES, int(limit))
-
-
-_WORDS: tuple[tuple[type, Callable[[Any], str]], ...] = (
-    (ssl.SSLCertVerificationError, lambda error: f"its certificate is not trusted: {error.verify_message}"),
-    (ssl.SSLError, lambda error: f"TLS failed: {error.reason}"),
-    (socket.gaierror, lambda error: f"its name is not found: {error.strerror}"),
-    (socket.timeout, lambda error: "no answer in time"),
-    (http.client.InvalidURL, lambda error: "the URL cannot be used"),
-    (http.client.HTTPException, lambda error: "it does not speak HTTP"),
-    (OSError, lambda error: error.strerror or type(error).__name__),
-)
-
-
-def _words(error: Any) -> str:
-    return next((say(error) for kind, say in _WORDS if isinstance(error, kind)), type(error).__name__)
+        said = json.loads(answer)
+        reason, limit = said["reason"], said["limit"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "the process that pings has said nothing"
+    if type(limit) is int and limit >= 0:
+        _limits[url] = limit
+    return str(reason) if reason else None

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Iterable, Optional, Sequence
 
-from certbot_guard import interpreters, launch, text
+from certbot_guard import interpreters, launch, plainfile, text
 from certbot_guard.servers import execute
 
 # A cold start of Python, certbot and its plugins on a slow disk
@@ -27,6 +27,8 @@ _ENVIRONMENTS = ("opt/*/bin", "root/.local/bin")
 _DPKG_LIST = Path("/var/lib/dpkg/info/certbot.list")
 # snapd puts one program there for all of its applications: /snap/bin/certbot leads to /usr/bin/snap
 _SNAP = "/usr/bin/snap"
+_SNAP_YAML = Path("/snap/certbot/current/meta/snap.yaml")
+_SNAP_YAML_LIMIT_BYTES = 100_000
 _VERSION = re.compile(r"certbot (\d[\w.+-]{0,30})")
 # Told by the certbot's own Python, whose language may be as old as 3.6: no certbot that has our plugin is that old.
 _QUESTION = r"""
@@ -195,12 +197,12 @@ def _is_debians(program: Path, real: Path) -> bool:
     return str(real) in listed or str(program) in listed and not program.is_symlink()
 
 
-def _snap_version() -> str:
+def _snap_version(path: Path = _SNAP_YAML) -> str:
     try:
-        match = re.search(r"^version:\s*'?\"?([\w.+-]{1,30})", Path("/snap/certbot/current/meta/snap.yaml").read_text(
-            "utf-8", "replace")[:100_000], re.MULTILINE)
+        said = plainfile.read(path, _SNAP_YAML_LIMIT_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
+    match = re.search(r"^version:\s*'?\"?([\w.+-]{1,30})", said, re.MULTILINE)
     return match[1] if match else ""
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-from certbot_guard import text, trust
+from certbot_guard import plainfile, text, trust
 from certbot_guard.errors import GuardError
 from certbot_guard.servers import execute
 
@@ -36,8 +36,7 @@ def not_ours_alone(program: Path) -> str:
 
 def of_script(program: Path) -> Optional[Path]:
     """The interpreter that the program's first line names; as pip writes it where that would be too long, too."""
-    with open(program, "rb") as file:
-        head = file.read(_HEAD_BYTES)
+    head = plainfile.read(program, _HEAD_BYTES)
     if not head.startswith(b"#!"):
         return None
     first, _, rest = head.decode("utf-8", "replace").partition("\n")

@@ -44,7 +44,7 @@ def find(places: Optional[schedule.Places] = None, ask: Optional[timers.Ask] = N
     try:
         if under_systemd:
             found += of_systemd(began + SYSTEMD_SECONDS, ask)
-    except Exception:  # what systemd does not say is left out
+    except Exception:  # nosec B110 # what systemd does not say is left out
         pass
     where = places or schedule.Places()
     found += of_cron(where, under_systemd, began + SECONDS, _inherited())

@@ -31,6 +31,7 @@ from certbot_guard.standing_rows import Changes, stamp
 
 FILE = "journal.db"
 BUSY_SECONDS = 5.0
+_MARK = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Journal:
@@ -194,7 +195,7 @@ class Journal:
     def _outcome(self, message_id: str, channel: str, attempt: Optional[int], change: str, values: tuple) -> None:
         # An outcome read late belongs to its own attempt, not to one that another process is making now.
         with self._transaction() as run:
-            run(f"UPDATE outbox SET {change} WHERE message = ? AND channel = ? AND state = 'sending'"
+            run(f"UPDATE outbox SET {change} WHERE message = ? AND channel = ? AND state = 'sending'"  # nosec B608 # ours
                 " AND (? IS NULL OR attempts = ?)", (*values, message_id, channel, attempt, attempt))
 
     def mark_business(self) -> None:
@@ -209,7 +210,7 @@ class Journal:
                            " (SELECT 1 FROM outbox o JOIN messages m ON m.id = o.message WHERE m.settings = ?"
                            " AND o.state IN ('pending', 'sending'))", (self.settings, self.settings)).fetchone()[0]
                 if some:
-                    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+                    os.close(os.open(mark, _MARK, 0o600))
                 else:
                     mark.unlink(missing_ok=True)
         except (OSError, StateError):
@@ -224,9 +225,17 @@ class Journal:
             self._prune(run, utc_now())
 
     def history(self, limit: int = 50) -> list[dict[str, Any]]:
-        """The newest runs first: ``{"facts": ..., "events": [...]}`` as they were recorded."""
+        """The newest runs first: ``{"facts": ..., "events": [...]}`` as they were recorded. A row that makes no sense is left out."""
         rows = self._read("SELECT facts, events FROM runs ORDER BY started DESC, id DESC LIMIT ?", (limit,))
-        return [{"facts": json.loads(row[0]), "events": json.loads(row[1])} for row in rows]
+        found = []
+        for row in rows:
+            try:
+                facts, events = json.loads(row[0]), json.loads(row[1])
+            except (ValueError, TypeError, RecursionError):
+                continue
+            if isinstance(facts, dict) and isinstance(events, list):
+                found.append({"facts": facts, "events": events})
+        return found
 
     # -- what the watch remembers ----------------------------------------------------------------------------
 
@@ -287,5 +296,5 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise JournalError(f"{what}: {error}") from error
-    except (ValueError, TypeError, RecursionError) as error:  # a row that nobody of ours wrote
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:  # a row that nobody of ours wrote
         raise JournalError(f"{what}: a row in it makes no sense") from error

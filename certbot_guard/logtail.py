@@ -32,8 +32,9 @@ _HEX = re.compile(r"[0-9a-fA-F]{32,}(?:-[0-9a-fA-F]+)*", re.ASCII)
 # RFC 8555 section 8.1: a token has 128 bits, 22 letters; a thumbprint and Let's Encrypt's tokens have 43.
 _CERTAIN_LENGTH = 40
 
-_SECRET_NAME = (r"[\w.-]{0,40}(?:secret|passw|passphrase|pwd|token|hmac|api[_-]?key|access[_-]?key|private[_-]?key|"
-                r"credential|signature|nonce|cookie|thumbprint|session)[\w.-]{0,40}")
+# What bandit takes for a password is a pattern that finds one.
+_SECRET_NAME = (r"[\w.-]{0,40}(?:secret|passw|passphrase|pwd|token|hmac|api[_-]?key|access[_-]?key|"  # nosec B105
+                r"private[_-]?key|credential|signature|nonce|cookie|thumbprint|session)[\w.-]{0,40}")
 _KEY_NAME = r"[\w.-]{0,40}(?:key|kid|sig|auth|pin|pass)"
 _QUOTE = r"\\{0,3}[\"']"
 # in JSON and in Python's own notation
@@ -47,7 +48,7 @@ _NUMBER = re.compile(rf"({_QUOTE}(?:d|p|q|dp|dq|qi|k|n|x|y){_QUOTE}\s{{0,9}}:\s{
 _HEADER = re.compile(r"((?:proxy-)?authorization|(?:set-)?cookie|[\w-]{0,40}-(?:key|token|nonce|secret|signature))"
                      r"(\s{0,9}(?<!:):(?!:)\s{0,9})[^\"'\n]*", re.IGNORECASE)  # "authorization :: The ..." is an ACME error
 # "token: is invalid" is a sentence
-_NO_SECRET = (r"(?!(?-i:is|was|are|were|has|not|invalid|expired|missing|required|wrong|rejected|revoked|unknown)"
+_NO_SECRET = (r"(?!(?-i:is|was|are|were|has|not|invalid|expired|missing|required|wrong|rejected|revoked|unknown)"  # nosec B105
               r"[.,;:!?)\]]?(?:\s|\Z))")
 _OPTION = re.compile(
     r"((?<![\w-])(?!--(?:key-type|key-path|rsa-key-size|reuse-key|new-key)\b)--?[\w-]{0,60}"

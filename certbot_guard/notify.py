@@ -2,16 +2,16 @@
 
 Settle calls :func:`deliver_outbox`, outside every lock. Apprise has no bound of its own (a server that drips a byte a
 second held it for as long as it liked) and parses strangers' replies, so it is never imported here: one child,
-``python -I -m certbot_guard.notify``, imports it and forks a sender for each channel. The job, URLs included, goes in on its
-standard input; outcomes come out through :mod:`certbot_guard.outcomes`. Leases are inherited, so that a second settler
-waits for a sender that is still at it, and never sends the same at the same time.
+``python -I -m certbot_guard.notify``, imports it and forks a sender for each channel, which gives up being root. Jobs,
+URLs included, go in on its standard input, each channel's to its own sender; outcomes come out through
+:mod:`certbot_guard.outcomes`, a file for each channel. Leases are inherited, so that a second settler waits for a
+sender that is still at it, and never sends the same at the same time.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
+import pwd
 import subprocess
 import sys
 import time
@@ -22,7 +22,7 @@ from typing import Any, Optional
 
 from zope.interface import implementer
 
-from certbot_guard import options, outcomes
+from certbot_guard import options, outcomes, unprivileged
 from certbot_guard.config import Config
 from certbot_guard.errors import StateError
 from certbot_guard.interfaces import INotifier
@@ -35,14 +35,11 @@ from certbot_guard.standing import Taker
 SYSLOG = "syslog"
 # A file of Apprise's own format is one channel, of this name with its path.
 APPRISE_CONFIG = "apprise_config "
-# Only what a connection needs. No HOME of anybody's: requests would read ~/.netrc and send what it finds there.
-_PASSED_ON = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy",
-              "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "TZ")
 # Where nothing can be chosen.
 EVERYTHING = frozenset(options.EVENTS) - {"success"}
 # After so many failures it may be the message, not the channel: then the next one gets its chance in the same round.
 _STUBBORN_AFTER = 3
-_KILL_PATIENCE_SECONDS = 2.0
+_WHO_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,8 @@ def deliver_outbox(journals: list[Journal], config: Config, deadline_seconds: fl
                    now: Optional[datetime] = None, rest: bool = False) -> list[Delivery]:
     """Try every waiting message once on its channel, all channels at once, oldest first. Never raises.
 
-    With ``rest``, a channel that failed lately and has nothing new is left in peace for a while, longer each time. Returns after ``deadline_seconds``, or twice that if another process was sending for one of the channels and had
+    With ``rest``, a channel that failed lately and has nothing new is left in peace for a while, longer each time.
+    Returns after ``deadline_seconds``, or twice that if another process was sending for one of the channels and had
     to be waited for. What failed stays in the outbox. What waits for a channel that is no longer configured is left.
     """
     tried: set[tuple[int, str, str]] = set()
@@ -145,7 +143,7 @@ class _Batch:
     """What this round sends: the items of each channel, and the leases that make it ours to send."""
 
     items: dict[str, list[_Item]]
-    leases: list[int]
+    leases: dict[str, list[int]]
 
     def __bool__(self) -> bool:
         return any(self.items.values())
@@ -153,7 +151,7 @@ class _Batch:
 
 def _take(journals: list[Journal], targets: dict[str, dict], tried: set, held: ExitStack) -> tuple[_Batch, bool]:
     """Lease each channel that has something to get; say too whether one of them is leased to another process."""
-    batch, busy = _Batch({}, []), False
+    batch, busy = _Batch({}, {}), False
     for journal in journals:
         try:
             channels = [name for name in journal.channels_waiting() if name in targets]
@@ -167,7 +165,7 @@ def _take(journals: list[Journal], targets: dict[str, dict], tried: set, held: E
                     busy = True
                 else:
                     ours.append(name)
-                    batch.leases += [] if lease.descriptor is None else [lease.descriptor]
+                    batch.leases.setdefault(name, []).extend([] if lease.descriptor is None else [lease.descriptor])
         outcomes.collect(journal, ours)
         for name in ours:
             batch.items.setdefault(name, []).extend(_intend(journal, name, tried))
@@ -198,20 +196,21 @@ def _intend(journal: Journal, channel: str, tried: set) -> list[_Item]:
 def _deliver(batch: _Batch, targets: dict[str, dict], deadline_seconds: float) -> list[Delivery]:
     if not batch:
         return []
-    first = next(item for items in batch.items.values() for item in items)
-    file = OutcomeFile.create(first.journal.directory)
+    wanted = {name: items for name, items in batch.items.items() if items}
+    files = {name: OutcomeFile.create(items[0].journal.directory, name) for name, items in wanted.items()}
+    known: dict[str, dict[str, outcomes.Outcome]] = {}
     try:
-        problem = _run_deliverer(_job(batch, targets, deadline_seconds), file, batch.leases, deadline_seconds)
-        known = file.read()
+        problem = _run_deliverer(_jobs(wanted, targets), files, batch.leases, deadline_seconds)
+        known = {name: file.read() for name, file in files.items()}
     except OSError as error:
-        problem, known = f"the deliverer could not be started: {error.strerror or error}", {}
+        problem = f"the deliverer could not be started: {error.strerror or error}"
     found = []
-    for channel, items in batch.items.items():
+    for channel, items in wanted.items():
         for item in items:
-            outcome = known.get((channel, item.waiting.message.id))
+            outcome = known.get(channel, {}).get(item.waiting.message.id)
             outcomes.apply(item.journal, outcome, item.waiting.message.id, channel, item.attempt)
             found.append(_delivery(channel, item, outcome, problem))
-    file.discard()
+        files[channel].discard()
     return found
 
 
@@ -222,40 +221,27 @@ def _delivery(channel: str, item: _Item, outcome: Optional[outcomes.Outcome], pr
     return Delivery(channel, identity, bool(outcome.ok), "" if outcome.ok else outcome.reason or "no answer in time")
 
 
-def _run_deliverer(job: dict[str, Any], file: OutcomeFile, leases: list[int], deadline_seconds: float) -> str:
-    """Run it to its end or its deadline; whatever of it is left is killed. Returns what went wrong with it, or ''."""
-    command = [sys.executable or "/usr/bin/python3", "-I", "-m", "certbot_guard.notify"]
-    child = subprocess.Popen(command, cwd="/", env=_environment(), stdin=subprocess.PIPE, stdout=file.descriptor,
-                             stderr=subprocess.DEVNULL, start_new_session=True, close_fds=True, pass_fds=leases)
-    try:
-        child.communicate(json.dumps(job).encode(), timeout=deadline_seconds)
-        return f"the deliverer ended with code {child.returncode}" if child.returncode else ""
-    except subprocess.TimeoutExpired:
-        return f"no answer within {deadline_seconds:g} s"
-    finally:
-        if child.stdin is not None:
-            child.stdin.close()
-        _end(child)
+def _run_deliverer(jobs: dict[str, dict[str, Any]], files: dict[str, OutcomeFile], leases: dict[str, list[int]],
+                   deadline_seconds: float) -> str:
+    """Run it to its end or its deadline; whatever of it is left is killed. Returns what went wrong with it, or ''.
+
+    First a line without a secret, by which it forks the senders; then the job of each, which it only hands on.
+    """
+    parts = {name: json.dumps(job).encode() for name, job in jobs.items()}
+    plan = {"deadline_seconds": deadline_seconds,
+            "apprise": any("url" in job or "file" in job for job in jobs.values()),
+            "senders": [{"bytes": len(part), "outcomes": files[name].descriptor, "leases": leases.get(name, [])}
+                        for name, part in parts.items()]}
+    inherited = [number for one in plan["senders"] for number in (one["outcomes"], *one["leases"])]
+    problem = unprivileged.run("certbot_guard.notify", json.dumps(plan).encode() + b"\n" + b"".join(parts.values()),
+                               subprocess.DEVNULL, deadline_seconds, descriptors=inherited)
+    return f"the deliverer {problem}" if problem.startswith("ended") else problem
 
 
-def _end(child: subprocess.Popen) -> None:
-    """Nothing of it runs any more. With exit code 0 it has waited for its senders; otherwise they are in its group."""
-    if child.returncode == 0:
-        return
-    try:
-        os.killpg(child.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
-    try:
-        child.wait(_KILL_PATIENCE_SECONDS)
-    except subprocess.TimeoutExpired:  # in an uninterruptible sleep: it goes when the kernel lets it
-        pass
-
-
-def _job(batch: _Batch, targets: dict[str, dict], deadline_seconds: float) -> dict[str, Any]:
+def _jobs(batch: dict[str, list[_Item]], targets: dict[str, dict]) -> dict[str, dict[str, Any]]:
     now = datetime.now(timezone.utc)
-    channels = []
-    for name, items in batch.items.items():
+    found = {}
+    for name, items in batch.items():
         messages = []
         for item in items:
             one = item.waiting
@@ -263,8 +249,8 @@ def _job(batch: _Batch, targets: dict[str, dict], deadline_seconds: float) -> di
             messages.append({"id": one.message.id, "severity": one.message.severity, "event": one.message.event,
                              "title": title, "body": body, "attempt": item.attempt, "done": list(one.done),
                              "stubborn": one.attempts >= _STUBBORN_AFTER})
-        channels.append({**targets[name], "name": name, "messages": messages})
-    return {"channels": channels, "deadline_seconds": deadline_seconds}
+        found[name] = {**targets[name], "messages": messages}
+    return found
 
 
 # -- where to ------------------------------------------------------------------------------------------------------
@@ -287,12 +273,35 @@ def _file_channel(path: Any) -> str:
     return f"{APPRISE_CONFIG}{path}"
 
 
-def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
-    return {**kept, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
+# -- who sends -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who talks to the services. ``reason`` says why it is still root, where it is."""
+
+    user: str
+    root: bool
+    reason: str = ""
+
+
+def sender() -> Sender:
+    """As whom messages are sent here, found out by starting one and letting it do what a sender does before it sends.
+
+    :raises OSError: it cannot be started, or does not answer.
+    """
+    problem, answer = unprivileged.ask("certbot_guard.notify", b"", _WHO_SECONDS, ["who"])
+    if problem or not answer:
+        raise OSError(f"the deliverer {problem}" if problem.startswith("ended") else problem or "no answer")
+    said = json.loads(answer)
+    try:
+        user = pwd.getpwuid(said["uid"]).pw_name
+    except KeyError:
+        user = f"user {said['uid']}"
+    return Sender(user, said["uid"] == 0, str(said["reason"]))
 
 
 if __name__ == "__main__":
     from certbot_guard import deliverer
 
-    sys.exit(deliverer.main())
+    sys.exit(deliverer.who() if sys.argv[1:] == ["who"] else deliverer.main())

@@ -174,7 +174,7 @@ OPTIONS = (
     Option("server", "reload_command", command_line, None, "",
            "With `control = command`: reloads the server."),
     Option("server", "test_command", command_line, None, "",
-           "With `control = command`: tests its configuration."),
+           "With `control = command`, and with `systemd:UNIT` where the unit is no Apache: tests its configuration."),
     Option("server", "listen", ports, (), "", "With `control = command`: the ports the server listens on."),
     Option("channel", "events", words_of(*EVENTS), frozenset(EVENTS) - {"success"}, "all but success",
            "Which events go to this channel: " + ", ".join(f"`{event}`" for event in EVENTS) + "."),

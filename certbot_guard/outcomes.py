@@ -1,15 +1,19 @@
-"""What a deliverer has found out, in a file that outlives whoever started it.
+"""What a channel's sender has found out, in a file of its own that outlives whoever started it.
 
-The deliverer's standard output is this file: a JSON line before and after each attempt. Its parent applies the lines to
-the journal; if the parent is killed, the deliverer goes on, and whoever next holds a channel's lease applies them instead.
+The sender's standard output is this file: a JSON line before and after each attempt. Its starter applies the lines to
+the journal; if that is killed, the sender goes on, and whoever next holds the channel's lease applies them instead.
 So a message is in doubt only if its own sender died in the act. The file is locked as long as one of its writers lives.
+Which channel it speaks for is in its name, which no sender can change: one that a stranger has taken over can lie about
+its own channel and about no other.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,7 +26,7 @@ from certbot_guard.outbox_rows import storable
 from certbot_guard.text import line
 
 _PREFIX = "outcomes-"
-_LIMIT_BYTES = 4 * 1024 * 1024
+LIMIT_BYTES = 4 * 1024 * 1024  # no sender can make it longer
 _REASON_LIMIT = 400
 
 
@@ -30,7 +34,6 @@ _REASON_LIMIT = 400
 class Outcome:
     """One attempt. ``ok`` is None while it is under way: begun, and nothing heard since."""
 
-    channel: str
     message: str
     attempt: int
     ok: Optional[bool]
@@ -47,11 +50,11 @@ class OutcomeFile:
         self.path = path
 
     @classmethod
-    def create(cls, directory: Optional[Path]) -> OutcomeFile:
+    def create(cls, directory: Optional[Path], channel: str) -> OutcomeFile:
         """A new one in a state directory, or nowhere to be found again if it cannot be made there."""
         if directory is not None:
             try:
-                descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=".jsonl", dir=directory)  # 0600
+                descriptor, name = tempfile.mkstemp(prefix=_named(channel), suffix=".jsonl", dir=directory)  # 0600
                 os.close(descriptor)
                 descriptor = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,12 +64,9 @@ class OutcomeFile:
         with tempfile.TemporaryFile() as file:
             return cls(os.dup(file.fileno()), None)
 
-    def read(self) -> dict[tuple[str, str], Outcome]:
-        """What is known by now of each (channel, message)."""
-        found = {}
-        for outcome in _parsed(os.pread(self.descriptor, _LIMIT_BYTES, 0)):
-            found[outcome.channel, outcome.message] = outcome
-        return found
+    def read(self) -> dict[str, Outcome]:
+        """What is known by now of each message."""
+        return {outcome.message: outcome for outcome in _parsed(os.pread(self.descriptor, LIMIT_BYTES, 0))}
 
     def discard(self) -> None:
         """All that was in it has been applied."""
@@ -75,12 +75,15 @@ class OutcomeFile:
         os.close(self.descriptor)
 
 
-def left_behind(directory: Optional[Path]) -> Iterator[tuple[OutcomeFile, bool]]:
-    """Each file that another deliverer wrote: with True if all its writers are gone and it may be discarded."""
-    for path in sorted(directory.glob(f"{_PREFIX}*.jsonl")) if directory is not None else ():
+def left_behind(directory: Optional[Path], channel: str) -> Iterator[tuple[OutcomeFile, bool]]:
+    """Each file that another sender of this channel wrote: with True if it is gone and the file may be discarded."""
+    for path in sorted(directory.glob(f"{_named(channel)}*.jsonl")) if directory is not None else ():
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
+            continue
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,21 +114,22 @@ def apply(journal: Journal, outcome: Optional[Outcome], message: str, channel: s
 
 
 def collect(journal: Journal, channels: Iterable[str]) -> None:
-    """Apply what deliverers found out whose parents died. The caller holds the lease of each of ``channels``."""
-    leased = set(channels)
-    for file, finished in left_behind(journal.directory):
-        for outcome in file.read().values():
-            # Without an end its sender died in the act: "sending" says just that.
-            if outcome.channel in leased and outcome.ok is not None:
-                apply(journal, outcome, outcome.message, outcome.channel, outcome.attempt)
-        if finished and not _mentions_others(file, leased):
-            file.discard()
-        else:
-            os.close(file.descriptor)
+    """Apply what senders found out whose starters died. The caller holds the lease of each of ``channels``."""
+    for channel in channels:
+        for file, finished in left_behind(journal.directory, channel):
+            for outcome in file.read().values():
+                # Without an end its sender died in the act: "sending" says just that.
+                if outcome.ok is not None:
+                    apply(journal, outcome, outcome.message, channel, outcome.attempt)
+            if finished:
+                file.discard()
+            else:
+                os.close(file.descriptor)
 
 
-def _mentions_others(file: OutcomeFile, leased: set[str]) -> bool:
-    return any(channel not in leased for channel, _ in file.read())
+def _named(channel: str) -> str:
+    """How the names of a channel's files begin. Hashed: a channel's name is free text."""
+    return f"{_PREFIX}{hashlib.sha256(channel.encode('utf-8', 'replace')).hexdigest()[:20]}-"
 
 
 def _parsed(data: bytes) -> Iterator[Outcome]:
@@ -142,6 +146,6 @@ def _outcome(row: dict[str, Any]) -> Outcome:
     ok = row.get("ok")
     if int(row["attempt"]) >= 2**31:
         raise ValueError("no number of an attempt")
-    return Outcome(storable(str(row["channel"])), storable(str(row["message"])), int(row["attempt"]),
+    return Outcome(storable(str(row["message"])), int(row["attempt"]),
                    ok if ok is None else bool(ok), line(row.get("reason", ""), _REASON_LIMIT), bool(row.get("doubt")),
                    tuple(str(one)[:64] for one in row.get("done", ())[:100]))

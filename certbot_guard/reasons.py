@@ -94,7 +94,7 @@ class Listener(logging.Handler):
             elif begins.startswith(_REPLIES) and len(self.heard) < _MOST_RECORDS:
                 known = _SLACK_WORD.search(record.getMessage()[:_MOST_CHARACTERS])
                 self.heard += [known[0]] if known else []
-        except Exception:  # a record that cannot be formatted says nothing
+        except Exception:  # nosec B110 # a record that cannot be formatted says nothing
             pass
         return False
 

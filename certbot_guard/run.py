@@ -29,6 +29,7 @@ TELL_LOCK = "tell.lock"
 EVENTS = "events.jsonl"
 FACTS = "run.json"
 SOCKET = "control"
+_TEXTS = ("config_dir", "guard_config", "logs_dir", "log_file", "overflow", "supervisor", "started", "boot_id", "verb")
 
 
 def boot_id() -> str:
@@ -104,10 +105,11 @@ class Run:
     def load(cls, directory: Path) -> Run:
         """:raises StateError: there is no readable record in ``directory``."""
         try:
-            facts = json.loads((directory / FACTS).read_text("utf-8"))
-            if not isinstance(facts, dict) or not isinstance(facts.get("id"), str):
-                raise ValueError("not the record of a run")
-            if not isinstance(facts.get("overflow"), (str, type(None))):
+            # A pipe would keep us waiting.
+            with open(directory / FACTS, encoding="utf-8",
+                      opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as stream:
+                facts = json.load(stream)
+            if not _is_record(facts):
                 raise ValueError("not the record of a run")
         except (OSError, ValueError, RecursionError) as error:
             raise StateError(f"{directory / FACTS} cannot be read: {error}") from error
@@ -175,7 +177,7 @@ class Run:
             os.close(descriptor)
 
     def _flock(self, name: str, how: int) -> Optional[int]:
-        path, safely = self.directory / name, os.O_CLOEXEC | os.O_NOFOLLOW
+        path, safely = self.directory / name, os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | safely, 0o600)
         except OSError:  # a disk that has become read-only since: a lock needs no writing
@@ -215,6 +217,25 @@ class Run:
         finally:
             if descriptor is not None:
                 os.close(descriptor)
+
+
+def _is_record(facts: Any) -> bool:
+    """What others rest on is there in the shape that they expect; what they merely show may be anything."""
+    if not isinstance(facts, dict) or not facts.get("id") or not _is_text(facts["id"]) or "/" in facts["id"]:
+        return False
+    known = {name: value for name, value in facts.items() if value is not None}
+    argv = known.get("argv", [])
+    return (all(_is_text(known.get(name, "")) for name in _TEXTS) and Path(known.get("overflow", "/")).is_absolute()
+            and isinstance(argv, list) and all(isinstance(word, str) for word in argv)
+            and all(isinstance(known.get(name, {}), dict) for name in ("server", "environment")))
+
+
+def _is_text(value: Any) -> bool:
+    """A text that a path can be made of, and that a database takes."""
+    try:
+        return isinstance(value, str) and b"\0" not in value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
 
 
 def runs_below(bases: list[Path]) -> list[Run]:

@@ -59,7 +59,7 @@ def next_attempt(now: datetime, places: Optional[Places] = None, ask: Optional[t
     for look in looks:
         try:
             found += look()
-        except Exception:  # a message says less rather than nothing
+        except Exception:  # nosec B110 # a message says less rather than nothing
             pass
     known = [attempt for attempt in found if attempt.when is not None]
     return min(known, key=lambda attempt: attempt.when) if known else (found[0] if found else None)  # type: ignore[arg-type,return-value]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Optional
@@ -45,17 +47,19 @@ CREATE TABLE told (run TEXT PRIMARY KEY, upto INTEGER NOT NULL);
 CREATE TABLE runs (id TEXT PRIMARY KEY, started TEXT NOT NULL, facts TEXT NOT NULL, events TEXT NOT NULL);
 """ + _OUTBOX + _STANDING + _NOTED
 _NAMES = {"messages", "outbox", "told", "runs", "standing", "heard", "channels", "noted"}
-# From the version that is the key to the next one.
-_UPGRADES = {1: """
+_OUTBOX_ASIDE = """
 ALTER TABLE messages ADD COLUMN in_syslog INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE messages ADD COLUMN subjects TEXT NOT NULL DEFAULT '[]';
 DROP INDEX outbox_waiting;
 ALTER TABLE outbox RENAME TO outbox_1;
-""" + _OUTBOX + """
+"""
+_OUTBOX_BACK = """
 INSERT INTO outbox (message, channel, state, doubt, attempts, reason, tried, done)
     SELECT message, channel, state, doubt, attempts, reason, tried, done FROM outbox_1;
 DROP TABLE outbox_1;
-""" + _STANDING, 2: _NOTED}
+"""
+# From the version that is the key to the next one.
+_UPGRADES = {1: "".join((_OUTBOX_ASIDE, _OUTBOX, _OUTBOX_BACK, _STANDING)), 2: _NOTED}
 
 
 def create(database: sqlite3.Connection) -> sqlite3.Connection:
@@ -111,7 +115,12 @@ def open_or_none(path: Path, busy_seconds: float) -> Optional[sqlite3.Connection
     :raises sqlite3.Error, OSError: it cannot be used now (locked, no room, no permission); that is no damage.
     """
     # sqlite3 would make the file with the mode that the umask leaves, and follow a link.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe would keep us waiting
+            raise OSError(errno.EINVAL, "it is not a plain file")
+    finally:
+        os.close(descriptor)
     _refuse_newer(path)
     database = sqlite3.connect(str(path), timeout=busy_seconds, isolation_level=None)
     try:

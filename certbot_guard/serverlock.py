@@ -16,7 +16,7 @@ def lock_directory() -> Path:
     """The place every certbot on this machine looks at; for others than root, one of their own."""
     if os.geteuid() == 0:
         return Path("/run/certbot-guard/servers")
-    return Path(f"/tmp/certbot-guard-{os.geteuid()}/servers")
+    return Path(f"/tmp/certbot-guard-{os.geteuid()}/servers")  # nosec B108 # take() refuses one that is another's
 
 
 def take(identity: str, patience_seconds: float, give_up: Callable[[], bool] = lambda: False) -> Optional[int]:

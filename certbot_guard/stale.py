@@ -9,7 +9,7 @@ from pathlib import Path
 from certbot_guard import launch, statedir
 from certbot_guard.config import Config
 from certbot_guard.errors import StateError
-from certbot_guard.run import FACTS, Run, runs_below, unfinished, unreadable
+from certbot_guard.run import FACTS, Run, runs_below, unfinished, unreadable, utc_now
 from certbot_guard.settle import server_of, settle
 from certbot_guard.supervise import holding
 
@@ -46,7 +46,9 @@ def _settle_one(run: Run, deliver: bool) -> str:
 
 
 def _write_record(directory: Path, config: Config) -> None:
-    """A run whose record is torn goes on with what the settings say about the server."""
+    """A run whose record is torn goes on with what the settings say about the server; what was there is kept beside."""
+    if os.path.lexists(directory / FACTS):
+        os.rename(directory / FACTS, directory / f"run.json.damaged-{utc_now():%Y%m%dT%H%M%S%f}Z")
     facts = {"id": directory.name, "host": os.uname().nodename, "verb": "", "argv": [], "dry_run": False,
              "config_dir": str(config.path.parent), "guard_config": str(config.path), "server_name": "",
              "server": config.server.to_json() if config.server_usable else None, "report_only": False,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -84,6 +85,8 @@ def refuse_unusable(path: Path) -> None:
         try:
             if there != absolute:
                 check_directory(descriptor, there)
+                if not os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor, effective_ids=True):
+                    raise PermissionError(errno.EACCES, f"it cannot be made in {shown(there)}")
             elif os.fstat(descriptor).st_uid != os.geteuid():
                 raise StateError(f"{shown(absolute)} belongs to user {os.fstat(descriptor).st_uid}, not to the user "
                                  "certbot runs as")

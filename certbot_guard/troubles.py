@@ -32,7 +32,8 @@ GROUPS = 5
 
 def server_word(found: Account) -> str:
     """What people call it. A server with commands of its own (nginx, haproxy) is not called Apache."""
-    control = (found.facts.get("server") or {}).get("control")
+    server = found.facts.get("server")
+    control = server.get("control") if isinstance(server, dict) else None
     return "the web server" if control == "command" else "Apache"
 
 

@@ -30,7 +30,7 @@ _CERTBOT = {"Error", "PluginError", "MisconfigurationError", "NoInstallationErro
 # a question in setup, whose first argument says which answer is meant.
 _HALF_SENTENCES = {"options", "endpoints", "services"}
 # What their functions return is the sentence, or an empty one.
-_RETURNED = {"heartbeat", "deliverer", "launch", "urls", "metrics", "stale", "alsoreload", "reasons", "config",
+_RETURNED = {"heartbeat", "pinger", "unprivileged", "deliverer", "launch", "urls", "metrics", "stale", "alsoreload", "reasons", "config",
              "cli.ending", "keeper", "opening", "need", "sentinel", "setup.channels", "setup.machine", "adoption",
              "adoption_hooks", "overview.certificates"}
 # Lists of what people are told.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import signal
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Optional
 
 import pytest
 
+from tests.support import machines_state
 from tests.support.context import Context, World
 
 
@@ -24,6 +25,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGHUP, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> Optional[str]:
+    """What is long is not the same in every process (a certificate, a time), and pytest-xdist compares the names."""
+    return argname if isinstance(val, (bytes, str)) and len(val) > 40 else None
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +57,10 @@ def new_context(world: World, request: pytest.FixtureRequest) -> Iterator[Callab
     left = [process for context in made for process in context.close(2.0 if failed else 20.0)]
     if left and not failed:
         pytest.fail("the test left processes behind:\n" + "\n".join(left), pytrace=False)
+    news = [] if failed else machines_state.news_of([context.directory for context in made])
+    if news:
+        pytest.fail(f"this test left its news in {', '.join(map(str, news))}, the machine's own: name [state] dir, "
+                    "or use tests/support/clean-root or tests/support/apart.py", pytrace=False)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from certbot_guard.doctor.passages import Way
     from certbot_guard.doctor.result import Result
     from certbot_guard.job import Job
+    from certbot_guard.notify import Sender
     from certbot_guard.run import Run
 
 T = TypeVar("T")
@@ -213,6 +214,13 @@ class Host:
         from certbot_guard.doctor import of_network
 
         return of_network.ask_directories(self)
+
+    @Once
+    def sender(self) -> Sender:
+        """As whom messages are sent and pings are made. :raises OSError: it cannot be found out."""
+        from certbot_guard import notify
+
+        return notify.sender()
 
     @property
     def standalone(self) -> Sequence[files.Lineage]:

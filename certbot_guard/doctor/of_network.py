@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from certbot_guard import __version__, text, urls
 from certbot_guard.doctor import channel_targets, reaching
-from certbot_guard.doctor.check import Check, Group, ok, problem, skipped
+from certbot_guard.doctor.check import Check, Group, ok, problem, skipped, warning
 from certbot_guard.doctor.reaching import PLAIN, TLS, Target
 from certbot_guard.doctor.result import Result
 
@@ -76,6 +76,29 @@ def _heartbeat(host: Host) -> Iterator[Result]:
                           "there")
     else:
         yield ok("heartbeat-reachable", f"{target}")
+
+
+def _sender(host: Host) -> Iterator[Result]:
+    if not (host.config.channels or host.config.apprise_configs or host.config.heartbeat_url):
+        yield skipped("sent-unprivileged", "there is no channel and no dead man's switch")
+        return
+    try:
+        sender = host.sender
+    except OSError as error:
+        yield warning("sent-unprivileged", f"as whom messages are sent is not known: {text.line(error, 200)}",
+                      why="Where no such process can be started, no message is sent.",
+                      remedy="certbot-guard notify test")
+        return
+    if not sender.reason and not sender.root:
+        yield ok("sent-unprivileged", f"messages are sent as {text.line(sender.user, 60)}")
+        return
+    yield warning("sent-unprivileged", f"messages are sent as {text.line(sender.user, 60)}: "
+                                       f"{text.line(sender.reason, 300)}",
+                  why="What a service answers is read by large libraries. A mistake in one of them would have root's "
+                      "rights.",
+                  remedy="let everybody read what is named there (an environment below /opt instead of /root, a CA "
+                         "bundle with mode 0644); in a container or a unit, allow CAP_SETUID and CAP_SETGID and set no "
+                         "SecureBits=")
 
 
 def ask_directories(host: Host) -> list[tuple[str, str, Optional[datetime]]]:
@@ -140,6 +163,10 @@ GROUP = Group("Network", (
           "channel, with TLS where it is meant; of a mail server also whether it offers STARTTLS. Nothing is sent, "
           "nobody logs in: certbot-guard notify test does. Where a URL does not say where it leads, nothing is "
           "tried.", _channels),
+    Check("sent-unprivileged", "who talks to a service is not root", "Messages are sent, and pings made, by processes "
+          "that become the user nobody for good, where that is possible. Where it is not, as with an environment below "
+          "/root or in a container without CAP_SETUID, they are sent as root, since people have to hear of a failure. "
+          "One such process is started and says as whom it would send; it sends nothing.", _sender),
     Check("heartbeat-reachable", "the dead man's switch can be connected to", "A connection, no ping.", _heartbeat),
     Check("acme-directory", "the CA answers", "The directory of each CA that a renewal configuration names, or Let's "
           "Encrypt's.", _acme),

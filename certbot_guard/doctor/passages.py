@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from certbot_guard import precedent, statedir, text
+from certbot_guard import plainfile, precedent, statedir, text
 from certbot_guard.errors import ServerError
 from certbot_guard.outages import parsed
 from certbot_guard.proxying import loopback, modules, ourfile, placement, placing, snippet
@@ -27,6 +27,7 @@ _PRE_HOOK = re.compile(r"^[ \t]*pre[-_]hook[ \t]*[=: \t]", re.MULTILINE)
 # The server is not stopped for it, and does not let it pass.
 NEITHER = "mode = reload"
 _ANY_PORT, _ANY_PROCESS = 600, 1
+_LIMIT_BYTES = 1024 * 1024
 # passage.py, proxying/placing.py and selfcheck.py
 _SEEN_IN_A_RUN_ALONE = ("a token did not come through", "Apache did not load", "Apache does not accept the file",
                         "Apache answers HTTP nowhere")
@@ -153,6 +154,6 @@ def _pre_hook(host: Host, one: Lineage) -> str:
 
 def _content(path: Path) -> str:
     try:
-        return path.read_text("utf-8", "replace")
+        return plainfile.read(path, _LIMIT_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""

@@ -11,10 +11,9 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import text
+from certbot_guard import plainfile, text
 from certbot_guard.servers import execute
 from certbot_guard.servers.instance import Instance
 from certbot_guard.watch import sites
@@ -159,7 +158,7 @@ def _lets_in(words: str) -> bool:
 
 def _lines(path: str) -> list[str]:
     try:
-        data = Path(path).read_bytes()[:_FILE_LIMIT_BYTES]
+        data = plainfile.read(path, _FILE_LIMIT_BYTES)
     except OSError:
         return []
     return data.decode("utf-8", "replace").replace("\\\n", " \n").split("\n")

@@ -159,8 +159,10 @@ def _translated(path: Path) -> Iterator[None]:
             raise JournalError(f"{path} is damaged ({error}); it is left as it is, and the next run of certbot or "
                                "watch sets it aside") from error
         raise JournalError(f"{path} cannot be read: {error}{_what_then(path, error)}") from error
-    except (sqlite3.Error, OSError, ValueError) as error:
+    except (sqlite3.Error, OSError) as error:
         raise JournalError(f"{path} cannot be read: {error}") from error
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:  # a row that nobody of ours wrote
+        raise JournalError(f"{path} cannot be read: a row in it makes no sense") from error
 
 
 def _what_then(path: Path, error: sqlite3.Error) -> str:

@@ -27,7 +27,7 @@ def reachable(listening: Iterable[str], ipv4: Path = _IPV4, ipv6: Path = _IPV6) 
     for address in listening:
         if address == "::":  # takes IPv4 as well, on Linux
             found += _local(6, ipv6) + _local(4, ipv4)
-        elif address in ("0.0.0.0", ""):
+        elif address in ("0.0.0.0", ""):  # nosec B104 # compared, not bound
             found += _local(4, ipv4)
         else:
             found.append(address)

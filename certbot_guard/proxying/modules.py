@@ -15,17 +15,16 @@ import stat
 from pathlib import Path
 from typing import Optional
 
-from certbot_guard import text, trust
+from certbot_guard import plainfile, text, trust
 from certbot_guard.errors import GuardError, ServerError
 from certbot_guard.servers.configuration import Configuration
-from certbot_guard.servers.dump import Dump
+from certbot_guard.servers.dump import FILE_LIMIT_BYTES, Dump
 
 NEEDED = ("setenvif", "proxy", "proxy_http")
 # Debian has it in mods-enabled/status.conf: the status page of mod_status shows a little more.
 _HARMLESS = re.compile(rb"^[ \t]*<IfModule[ \t]+mod_proxy\.c>[ \t]*\r?\n"
                        rb"(?:[ \t]*(?:#[^\r\n]*(?<!\\)|ProxyStatus[ \t]+\w+[ \t]*)?\r?\n)*"
                        rb"[ \t]*</IfModule>", re.IGNORECASE | re.MULTILINE)
-_READ_LIMIT_BYTES = 4 * 1024 * 1024
 # What mod_proxy does for others, and answers with an error without it.
 _FAILS_WITHOUT = (rb"|SetHandler[ \t]+[\"']?proxy:"
                   rb"|RewriteRule\b[^\r\n]*\[([^\]\r\n]*,)?[ \t]*(P|proxy)[ \t]*(,[^\]\r\n]*)?\]")
@@ -103,7 +102,6 @@ def _refuse_to_arm_others(dump: Dump) -> None:
 
 def _content(path: str) -> Optional[bytes]:
     try:
-        with open(path, "rb") as file:
-            return file.read(_READ_LIMIT_BYTES)
+        return plainfile.read(path, FILE_LIMIT_BYTES)
     except OSError:
         return None

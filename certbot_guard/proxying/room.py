@@ -13,15 +13,15 @@ import re
 import time
 from typing import Optional
 
+from certbot_guard import plainfile
 from certbot_guard.errors import ServerError
 from certbot_guard.servers import processes, sockets
-from certbot_guard.servers.dump import Dump
+from certbot_guard.servers.dump import FILE_LIMIT_BYTES, Dump
 from certbot_guard.servers.instance import Instance, is_apache
 
 # Most of what a reload leaves has gone by then.
 PATIENCE_SECONDS = 5.0
 _BETWEEN_SECONDS = 0.2
-_READ_LIMIT_BYTES = 4 * 1024 * 1024
 _PLACES = 16  # DEFAULT_SERVER_LIMIT in server/mpm/event/event.c
 _OF_OTHERS = re.compile(rb"<IfModule[ \t]+[\"']?(mpm_)?(prefork|worker)[._].*?</IfModule>", re.IGNORECASE | re.DOTALL)
 _UNIX = "/proc/self/net/unix"
@@ -88,8 +88,7 @@ def _places(dump: Dump) -> int:
     found = [_PLACES]
     for path in dict.fromkeys(dump.files):
         try:
-            with open(path, "rb") as file:
-                content = file.read(_READ_LIMIT_BYTES)
+            content = plainfile.read(path, FILE_LIMIT_BYTES)
         except OSError:
             continue
         found += map(int, _SERVER_LIMIT.findall(_OF_OTHERS.sub(b"", content)))

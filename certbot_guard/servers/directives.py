@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Iterator, Optional
 
-from certbot_guard.servers.dump import Dump
+from certbot_guard import plainfile
+from certbot_guard.servers.dump import FILE_LIMIT_BYTES, Dump
 
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'|(\S+)')
 _VARIABLE = re.compile(r"\$\{([^}:]{1,200})\}")
@@ -23,9 +23,12 @@ _WORD_LIMIT = 8192
 def lines(path: str) -> Iterator[tuple[int, str]]:
     """``(number, line)`` of each line that says something, continued lines joined. Of an unreadable file none."""
     try:
-        text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
+        said = plainfile.read(path, FILE_LIMIT_BYTES)
     except OSError:
         return
+    if len(said) == FILE_LIMIT_BYTES:  # half a line could name half a path
+        said = said[:said.rfind(b"\n") + 1]
+    text = said.decode("utf-8", "surrogateescape")
     joined, first = "", 0
     for number, line in enumerate(text.split("\n"), 1):
         first = first or number

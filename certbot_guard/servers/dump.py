@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from certbot_guard import plainfile
+
 DUMPS = ("DUMP_RUN_CFG", "DUMP_INCLUDES", "DUMP_MODULES")
+# Of one file of the configuration no more is read: room for tens of thousands of virtual hosts in one.
+FILE_LIMIT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Dump:
         count = 0
         for path in set(self.files):
             try:
-                count += Path(path).read_bytes().lower().count(b"<virtualhost")
+                count += plainfile.read(path, FILE_LIMIT_BYTES).lower().count(b"<virtualhost")
             except OSError:
                 continue
         return count

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Optional
 
+from certbot_guard import plainfile
+
 _TAIL_BYTES = 4000
 
 
@@ -23,8 +25,10 @@ def mark(path: Optional[Path]) -> int:
 
 def since(path: Optional[Path], marked: int) -> str:
     """What was appended since :func:`mark`, no more than its last few lines."""
+    if path is None:
+        return ""
     try:
-        with open(path or os.devnull, "rb") as log:
+        with plainfile.opened(path) as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(marked if marked <= size else 0, size - _TAIL_BYTES))
             return log.read(_TAIL_BYTES).decode("utf-8", "replace").strip()

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Iterable, Optional
 
+from certbot_guard import plainfile
 from certbot_guard.errors import ConfigtestError, ServerError
 from certbot_guard.servers import certificates, configuration, envvars, execute, processes, sockets
 from certbot_guard.servers.configuration import Configuration
@@ -205,8 +206,7 @@ class Instance:
     def read_pid_file(self) -> Optional[tuple[int, str]]:
         """``(pid, text)``; the pid is 0 if the text is no number."""
         try:
-            with open(self.dump.pid_file, "rb") as file:
-                text = file.read(64).decode("ascii", "replace").strip()
+            text = plainfile.read(self.dump.pid_file, 64).decode("ascii", "replace").strip()
         except OSError:
             return None
         return (int(text) if text.isdigit() and int(text) < 2**31 else 0), text

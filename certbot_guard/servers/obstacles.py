@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Iterable, Optional
+from typing import Optional
 
 from certbot_guard.errors import ServerError
 from certbot_guard.servers import processes, sockets
@@ -32,10 +32,12 @@ def clear_pid_file(instance: Instance, drain_seconds: float) -> None:
     if read is None:
         return
     pid = read[0]
-    if pid and instance.owns(pid):
+    # Before the judgement: who is given the pid after it is another process.
+    started = processes.start_time(pid) if pid else None
+    if started is not None and instance.owns(pid):
         if sockets.of_processes([pid]):
             return
-        _end(pid, drain_seconds)
+        _end(pid, started, drain_seconds)
     read = instance.read_pid_file()
     if read is not None and not _harmless(read[0]):
         pid_file = instance.dump.pid_file
@@ -51,8 +53,10 @@ def clear_orphans(instance: Instance) -> set[int]:
     Nothing but SIGKILL ends an orphan (measured, 2.4.71).
     """
     every = instance.processes()
+    started = {pid: processes.start_time(pid) for pid in every}
     orphans = set(instance.orphans(every))
-    _kill(orphans)
+    # Judged again: a pid that was given out between the list and its start time is not Apache's.
+    _kill({pid: started[pid] for pid in orphans if instance.owns(pid)})
     return set(every) - orphans
 
 
@@ -61,20 +65,26 @@ def _harmless(pid: int) -> bool:
     return bool(pid) and not os.path.exists(f"/proc/{pid}")
 
 
-def _end(parent: int, drain_seconds: float) -> None:
+def _end(parent: int, started: int, drain_seconds: float) -> None:
     """This parent and its workers are gone: by themselves in ``drain_seconds``, or by force."""
-    family = [parent, *processes.children(parent)]
-    started = {pid: processes.start_time(pid) for pid in family}
-    if _gone(started, drain_seconds):
+    family = _family(parent, started)
+    if _gone(family, drain_seconds):
         return
-    processes.signal_process(parent, started[parent], signal.SIGTERM)
-    if not _gone(started, min(drain_seconds, 1.0)):
+    processes.signal_process(parent, started, signal.SIGTERM)
+    if not _gone(family, min(drain_seconds, 1.0)):
         _kill(family)
 
 
-def _kill(pids: Iterable[int]) -> None:
-    """SIGKILL each, and return when they are dead."""
-    started = {pid: processes.start_time(pid) for pid in pids}
+def _family(parent: int, started: int) -> dict[int, Optional[int]]:
+    """That parent and its children, each with its start time; the parent alone if it is not alive any more."""
+    children = {pid: processes.start_time(pid) for pid in processes.children(parent)}
+    # Each child's start time was known before it is judged to be a child.
+    theirs = {pid: when for pid, when in children.items() if processes.parent(pid) == parent}
+    return {parent: started, **(theirs if processes.alive(parent, started) else {})}
+
+
+def _kill(started: dict[int, Optional[int]]) -> None:
+    """SIGKILL each that still is the one that started then, and return when they are dead."""
     for pid, when in started.items():
         processes.signal_process(pid, when, signal.SIGKILL)
     _gone(started, 2.0)

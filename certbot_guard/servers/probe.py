@@ -73,7 +73,7 @@ def _connect(address: str, port: int, seconds: float) -> socket.socket:
 
 def _hosts(address: str) -> Iterable[str]:
     # Where there is no ::1 (IPv6 switched off for lo) an IPv6 wildcard still takes IPv4.
-    return {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1"), "": ("127.0.0.1", "::1")}.get(
+    return {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1"), "": ("127.0.0.1", "::1")}.get(  # nosec B104 # not bound
         address, (address,)
     )
 

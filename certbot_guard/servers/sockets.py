@@ -12,9 +12,9 @@ from certbot_guard.servers import sockdiag
 
 _LISTEN = b"0A"
 _CHUNK_LINES = 256
-ANY_ADDRESSES = ("0.0.0.0", "::")
+ANY_ADDRESSES = ("0.0.0.0", "::")  # nosec B104 # here and below: others listen there
 # Where a visitor on this machine finds a socket that listens on every address.
-_LOOPBACK = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}
+_LOOPBACK = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}  # nosec B104
 _KNOCK_SECONDS = 0.02
 
 
@@ -37,7 +37,7 @@ class Listener:
         return (
             self.address == address
             or self.address == "::"
-            or (self.address == "0.0.0.0" and ":" not in address)
+            or (self.address == "0.0.0.0" and ":" not in address)  # nosec B104
         )
 
     def in_the_way_of(self, address: str, port: int) -> bool:
@@ -48,7 +48,7 @@ class Listener:
             return True
         if self.is_ipv6 != (":" in address):
             return False
-        return address in (self.address, "0.0.0.0") or self.address == "0.0.0.0"
+        return address in (self.address, "0.0.0.0") or self.address == "0.0.0.0"  # nosec B104
 
 
 def listeners(ports: Optional[Iterable[int]] = None) -> list[Listener]:

@@ -62,7 +62,7 @@ class Supervisor:
         try:
             server = self._server(self._pass())
             self._served = server is not None and bool(server.look()["serving"])
-        except Exception:  # the command is run all the same
+        except Exception:  # nosec B110 # the command is run all the same
             pass
 
     def _server(self, news: Union[Run, Pass]) -> Any:

@@ -96,7 +96,7 @@ def write(files: Sequence[File]) -> None:
 def _write(file: File) -> None:
     try:
         os.mkdir(file.path.parent, 0o755)
-        os.chmod(file.path.parent, 0o755)  # whatever the umask is: systemctl is for everyone to ask
+        os.chmod(file.path.parent, 0o755)  # nosec B103 # whatever the umask is: systemctl is for everyone to ask
     except FileExistsError:
         pass
     # Neither systemd nor cron looks at a name that begins with a dot.

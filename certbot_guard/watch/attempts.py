@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import invocation, logfile, logrecords, schedule, timers
+from certbot_guard import invocation, logfile, logrecords, plainfile, schedule, timers
 from certbot_guard.outages import parsed
 
 # certbot 5.8 log.py keeps a thousand. What else is run, such as 'certbot certificates' every hour, has logs of its own.
@@ -35,9 +35,8 @@ def last_run(logs_dir: Path, config_dir: Path) -> Optional[LastRun]:
     """The newest log of a ``certbot renew`` of this configuration directory that was no dry run, or None."""
     for path in _logs(logs_dir):
         try:
-            with open(path, "rb") as file:
-                if b"renewal" not in file.read(_HEAD_BYTES):
-                    continue
+            if b"renewal" not in plainfile.read(path, _HEAD_BYTES):
+                continue
             text, whole = logrecords.load(path)
         except OSError:
             continue

@@ -10,11 +10,12 @@ import os
 import re
 import socket
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Iterable, Iterator, Optional, Sequence
 
+from certbot_guard import plainfile
 from certbot_guard.errors import ServerError
 from certbot_guard.servers import execute, sockets
+from certbot_guard.servers.dump import FILE_LIMIT_BYTES
 from certbot_guard.servers.instance import Host, Instance
 from certbot_guard.watch.ondisk import Disk, OnDisk, is_address
 from certbot_guard.watch.tls import Place
@@ -153,7 +154,7 @@ def _behind_a_proxy(instance: Instance) -> bool:
     """Does a listener want the PROXY protocol first? Such a one answers no visitor who comes straight to it."""
     for path in set(instance.dump.files):
         try:
-            if _PROXY.search(Path(path).read_bytes()):
+            if _PROXY.search(plainfile.read(path, FILE_LIMIT_BYTES)):
                 return True
         except OSError:
             continue
@@ -222,7 +223,7 @@ def _of_sockets(snapshot: dict[str, Any], disk: Disk, server: str) -> Iterator[P
     for number in range(max(map(len, names), default=0)):
         for of_lineage in names:
             for one in found if number < len(of_lineage) else ():
-                host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(one["address"], one["address"])
+                host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(one["address"], one["address"])  # nosec B104 # not bound
                 yield Place(host, one["port"], of_lineage[number], source=server, guess=True)
 
 

@@ -345,6 +345,7 @@ def test_without_a_readable_record_of_the_run_apache_serves_all_the_same_and_peo
     assert context.apache.serving()
     mail, = context.mailbox.stays_at(1, seconds=0.3)
     assert NAME in mail.text and "run.json" in mail.text
+    assert [path.read_bytes() for path in run.glob("run.json.damaged-*")] == ([] if content is None else [content])
     assert context.guard("recover").stdout == "Nothing was unfinished.\n"
     context.mailbox.stays_at(1, seconds=0.3)
 

@@ -15,7 +15,7 @@ from typing import Any, Iterator, Sequence
 import pytest
 
 from certbot_guard.supervise.holding import VARIABLE
-from tests.support import processes
+from tests.support import apart, processes
 from tests.support.certbot import Certbot, program
 from tests.support.context import Context, wait_for
 from tests.support.faulty_ca import STORY_BODY, Answer
@@ -161,7 +161,9 @@ def test_a_process_that_stays_behind_with_our_output_holds_up_nobody(context: Co
 
 def test_settings_that_cannot_be_used_do_not_keep_the_command_from_running(context: Context) -> None:
     context.ini.write_bytes(b"\xff\xfe nonsense")
-    assert supervise(context, "sh", "-c", "echo ran; exit 0").stdout == "ran\n"
+    run = apart.run(context, str(program("certbot-guard")), "--config", str(context.ini), "run", "--",
+                    "sh", "-c", "echo ran; exit 0")
+    assert (run.returncode, run.stdout) == (0, "ran\n")
 
 
 # -- nothing is silent -----------------------------------------------------------------------------------------------

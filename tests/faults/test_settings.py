@@ -9,6 +9,7 @@ from typing import Callable
 
 import pytest
 
+from tests.support import apart
 from tests.support.certbot import Certbot, program
 from tests.support.context import Context
 from tests.support.faulty_ca import problem
@@ -16,22 +17,11 @@ from tests.support.webhook import Webhook
 
 ONE, WEB = "one.guard.test", "web.guard.test"
 SECRET = "s3cr3t-t0ken"
-PLACES = ("/var/lib/certbot-guard", "/run/certbot-guard")
 
 
 def renew_apart(context: Context) -> Certbot:
     """``context.renew()``, with directories of this test where state is kept when no settings say where."""
-    script = "mount -t tmpfs none /run/systemd 2>/dev/null; "  # else the machine's own Apache would be found
-    for place in PLACES:
-        own = context.directory / place.lstrip("/")
-        own.mkdir(parents=True, mode=0o700)
-        script += f"mkdir -p {place} && mount --bind {own} {place} || exit 99; "
-    context.state = context.directory / "var/lib/certbot-guard"
-    run = context._run(["unshare", "-m", "sh", "-c", f'{script} exec "$@"', "sh", str(program()), "renew",
-                        "--force-renewal", *context.home.arguments], False, None, "/", True, 90.0)
-    if run.returncode == 99 or "unshare:" in run.output:
-        pytest.skip("no mount namespaces here")
-    return run
+    return apart.run(context, str(program()), "renew", "--force-renewal", *context.home.arguments)
 
 
 def two_kinds(context: Context) -> None:

@@ -376,12 +376,12 @@ def test_with_no_usable_database_at_all_and_the_channel_down_the_next_recover_te
     _newer(context.state / "run" / "journal.db")
     context.ca.invalid_challenge(NAME, "no such page")
     context.mailbox.refuse()
-    assert context.renew().returncode == 1
+    assert renew(context).returncode == 1
     context.wait_settled()
     context.mailbox.heal()
-    context.guard("recover")
+    recover(context)
     assert "no such page" in the_mail(context).text
-    context.guard("recover")
+    recover(context)
     context.mailbox.stays_at(1, seconds=0.3)
 
 

@@ -49,11 +49,11 @@ def test_what_a_deliverer_writes_cannot_stop_delivery(base: Path, lines: list[by
     with closing(Journal.open(host, "x")) as book:
         book.add(Message("m", "r", "failure", "warning", "t", "b"), ["mail"], 0)
         attempt = book.sending("m", "mail")
-        file = OutcomeFile.create(host)
+        file = OutcomeFile.create(host, "mail")
         os.write(file.descriptor, b"\n".join(lines))
         with bounded(), witness.watching(host):
-            for (channel, message), outcome in file.read().items():
-                outcomes.apply(book, outcome, message, channel, attempt)
+            for message, outcome in file.read().items():
+                outcomes.apply(book, outcome, message, "mail", attempt)
             os.close(file.descriptor)
             outcomes.collect(book, ["mail"])
             for one in book.waiting("mail"):

@@ -34,7 +34,8 @@ def main(control: str, method: str, *words: str) -> None:
     answer: dict = {"error": None}
     began = time.monotonic()
     try:
-        server = servers.find(ServerConfig(control=control), dict(os.environ))
+        server = servers.find(ServerConfig(control=control, test_command=os.environ.get("TEST_COMMAND")),
+                              dict(os.environ))
         answer["name"], answer["identity"] = server.name, server.identity
         answer["class"] = type(server).__name__
         began = time.monotonic()

@@ -18,10 +18,9 @@ from typing import Any, Iterator, Optional
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.support.box import BOX, CANNOT_RUN, CHECKOUT, CLEAN_ROOT, booted, skip_where_it_is_not_seen
+
 ROLES = CHECKOUT / "contrib" / "ansible" / "roles"
-SUPPORT = CHECKOUT / "tests" / "support"
-CANNOT_RUN = 77
 NAME, SECRET = "www.example.com", "s3cret-path"
 BEGIN = "-----RESULTS-----"
 VENV, ETC = Path("/opt/certbot"), Path("/etc/letsencrypt")
@@ -29,15 +28,15 @@ RENEWAL = ETC / "renewal" / f"{NAME}.conf"
 
 
 def ansible_playbook() -> Optional[Path]:
-    """Of .tools/ansible, else the one in PATH."""
-    ours = CHECKOUT / ".tools" / "ansible" / "bin" / "ansible-playbook"
+    """Of .tools/python (script/bootstrap --all), else the one in PATH."""
+    ours = CHECKOUT / ".tools" / "python" / "bin" / "ansible-playbook"
     found = str(ours) if ours.exists() else shutil.which("ansible-playbook")
     return Path(found) if found else None
 
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(ansible_playbook() is None, reason="there is no ansible-playbook, in .tools/ansible or in PATH"),
+    pytest.mark.skipif(ansible_playbook() is None, reason="there is no ansible-playbook, in .tools/python or in PATH"),
     pytest.mark.timeout(1000)]
 
 
@@ -127,8 +126,7 @@ def inside(wheel: Path, quick: bool) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """certbot-guard as it is in this checkout, where the other machine sees it."""
-    if any(str(path).startswith(("/tmp/", "/run/", "/dev/")) for path in (CHECKOUT, sys.prefix)):
-        pytest.skip("the checkout or its environment is below /tmp, /run or /dev, which are empty there")
+    skip_where_it_is_not_seen()
     source = tmp_path_factory.mktemp("source")
     for name in ("setup.py", "pyproject.toml", "README.md"):
         shutil.copy(CHECKOUT / name, source)
@@ -162,7 +160,7 @@ def run(start: list[str], wheel: Path, *more: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def plays(wheel: Path) -> dict[str, Any]:
-    return run([str(SUPPORT / "clean-root")], wheel)
+    return run([str(CLEAN_ROOT)], wheel)
 
 
 def failure(play: dict[str, Any]) -> str:
@@ -229,17 +227,8 @@ def test_no_play_shows_a_secret_or_leaves_it_behind(plays: dict[str, Any]) -> No
 
 @pytest.mark.systemd
 def test_under_systemd_the_timer_is_enabled_and_the_second_run_changes_nothing(wheel: Path) -> None:
-    box = SUPPORT / "systemd-box"
-    directory = Path(tempfile.mkdtemp(prefix="guard-box-", dir="/var/lib"))
-    try:
-        done = subprocess.run([str(box), "start", str(directory)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, timeout=120, check=False)
-        if done.returncode == CANNOT_RUN:
-            pytest.skip(f"no systemd can be booted here: {done.stdout.strip()}")
-        found = run([str(box), "run", str(directory)], wheel, "quick")
-    finally:
-        subprocess.run([str(box), "stop", str(directory)], timeout=60, check=False)
-        subprocess.run(["rm", "-rf", "--one-file-system", str(directory)], check=False)
+    with booted() as directory:
+        found = run([str(BOX), "run", str(directory)], wheel, "quick")
     first, second = found["first"], found["second"]
     assert first["code"] == 0 and first["watched"] == "enabled" and first["changed"] == 3, first["said"][-3000:]
     assert (second["code"], second["changed"]) == (0, 0), second["said"][-3000:]

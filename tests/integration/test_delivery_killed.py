@@ -107,11 +107,13 @@ def kill(process: subprocess.Popen) -> None:
 
 
 def senders(book: Journal) -> list[int]:
-    """Every deliverer and sender of this state directory that runs now: each writes to a file there."""
+    """Every deliverer and sender of this state directory that runs now: each has a file there to write to."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if os.readlink(f"/proc/{name}/fd/1").startswith(f"{book.directory}/"):
+            links = [os.readlink(f"/proc/{name}/fd/{number}") for number in os.listdir(f"/proc/{name}/fd")]
+            if "certbot_guard.notify" in processes.arguments_of(int(name)) and any(
+                    link.startswith(f"{book.directory}/outcomes-") for link in links):
                 found.append(int(name))
         except OSError:
             continue

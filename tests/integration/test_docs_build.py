@@ -13,13 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def builder() -> list[str]:
-    """Sphinx of this environment, or of script/docs' own."""
+    """Sphinx of this environment, of .tools/python (script/bootstrap --all), or of script/docs' own."""
     if importlib.util.find_spec("sphinx") and importlib.util.find_spec("myst_parser"):
         return [sys.executable, "-m", "sphinx"]
-    own = ROOT / ".venv-docs" / "bin" / "python"
-    if not own.exists():
-        pytest.skip("there is no Sphinx here: pip install certbot-guard[docs], or run script/docs once")
-    return [str(own), "-m", "sphinx"]
+    for own in (ROOT / ".tools" / "python", ROOT / ".venv-docs"):
+        if (own / "bin" / "sphinx-build").exists():
+            return [str(own / "bin" / "python"), "-m", "sphinx"]
+    pytest.skip("there is no Sphinx here: pip install certbot-guard[docs], or run script/docs once")
 
 
 def test_the_build_is_clean(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from certbot_guard import config
 from certbot_guard.cli import commands
+from tests.support.box import CANNOT_RUN, CLEAN_ROOT, skip_where_it_is_not_seen
 from tests.support.certbot import program
 from tests.support.context import Context, wait_for
 from tests.support.mailbox import Mailbox
@@ -26,8 +27,6 @@ from tests.support.webhook import Webhook
 from tests.unit.test_docs import headings
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "howto").glob("*.md"))
-CLEAN_ROOT = Path(__file__).parents[1] / "support" / "clean-root"
-CANNOT_RUN = 77
 KINDS = "failure, refused, outage, recovery"
 # Services with one address for everybody; a proxy of the test's own stands there.
 HOSTS = ("hooks.slack.com", "slack.com", "api.telegram.org", "events.pagerduty.com",
@@ -243,8 +242,7 @@ echo "doctor $?"
 
 
 def test_the_cron_line_is_found_and_both_commands_show_the_line_that_the_page_shows() -> None:
-    if any(str(path).startswith(("/tmp/", "/run/", "/dev/")) for path in (CLEAN_ROOT, sys.prefix)):
-        pytest.skip("the checkout or its environment is below /tmp, /run or /dev, which are empty in the clean root")
+    skip_where_it_is_not_seen()
     old, new = (line for block in of_page("cron-line", "") for line in block.text.splitlines() if " * * " in line)
     done = subprocess.run([str(CLEAN_ROOT), "bash", "-c", INSIDE, "inside", str(program("certbot-guard")), old],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-BOX = REPOSITORY / "tests" / "support" / "systemd-box"
-DRIVER = REPOSITORY / "tests" / "integration" / "server_driver.py"
+from tests.support.box import BOX, CHECKOUT, booted
+
+DRIVER = CHECKOUT / "tests" / "integration" / "server_driver.py"
 SNAPSHOT = "/run/snapshot.json"
 UNIT = "apache2.service"
 
@@ -97,39 +96,22 @@ def leave(visitor: subprocess.Popen) -> None:
 
 
 @pytest.fixture(scope="module")
-def booted() -> Iterator[Box]:
-    if str(REPOSITORY).startswith(("/tmp/", "/run/", "/dev/")) or sys.prefix.startswith(
-        ("/tmp/", "/run/", "/dev/")
-    ):
-        pytest.skip("the checkout or the virtual environment is where a systemd-box is empty")
-    with tempfile.TemporaryDirectory(prefix="guard-box-") as directory:
-        done = subprocess.run(
-            [str(BOX), "start", directory, UNIT],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            stdin=subprocess.DEVNULL,
-        )
-        if done.returncode == 77:
-            pytest.skip(f"no systemd here: {done.stderr.strip()}")
-        assert done.returncode == 0, done.stderr
-        try:
-            yield Box(Path(directory))
-        finally:
-            subprocess.run([str(BOX), "stop", directory], check=False, timeout=60)
+def with_apache() -> Iterator[Box]:
+    with booted(UNIT) as directory:
+        yield Box(directory)
 
 
 @pytest.fixture
-def box(booted: Box) -> Iterator[Box]:
-    booted.shell(
+def box(with_apache: Box) -> Iterator[Box]:
+    with_apache.shell(
         "truncate -s 32M /var/www/html/slow.bin; rm -f /etc/apache2/conf-enabled/broken.conf; "
         f"systemctl unmask {UNIT}; systemctl enable {UNIT}; systemctl kill -s KILL {UNIT}; "
         f"pkill -KILL -x apache2; sleep 0.05; rm -f /run/apache2/apache2.pid; "
         f"systemctl reset-failed {UNIT}; systemctl restart {UNIT}",
         check=False,
     )
-    assert booted.serves()
-    yield booted
+    assert with_apache.serves()
+    yield with_apache
 
 
 def test_auto_finds_the_unit(box: Box) -> None:
@@ -385,3 +367,15 @@ def test_a_hand_started_apache_is_not_controlled_through_the_unit(box: Box) -> N
     )
     assert box.serves()
     assert box.ok("-")["class"] == "ApacheServer"
+
+
+def test_test_command_tests_a_unit_that_is_no_apache_and_apache_is_tested_as_apache_is(box: Box) -> None:
+    box.shell("printf '[Service]\\nExecStart=/bin/sleep 1000\\n' > /etc/systemd/system/other.service; "
+              "systemctl daemon-reload; systemctl start other")
+    failing, fine = ("TEST_COMMAND=/bin/false",), ("TEST_COMMAND=/bin/true",)
+    answer = box.call("check", control="systemd:other.service", environment=failing)
+    assert answer["error"] == "ConfigtestError" and "test_command of other.service fails" in answer["text"]
+    box.ok("check", control="systemd:other.service", environment=fine)
+    box.ok("check", control="systemd:other.service")
+    box.ok("check", control=f"systemd:{UNIT}", environment=failing)
+    box.shell("systemctl stop other; rm /etc/systemd/system/other.service; systemctl daemon-reload")

@@ -42,9 +42,10 @@ def test_what_real_runs_leave_is_what_the_pages_say(context: Context) -> None:
         else:
             seen.add(row.path)
     assert not wrong, "mend docs/state-files.md:\n" + "\n".join(wrong)
-    # What one scenario cannot leave: a damaged journal, a full disk, what lasts for a moment only.
+    # What one scenario cannot leave: a damaged journal or record, a full disk, what lasts for a moment only.
     elsewhere = {"journal.db-journal", "journal.db.damaged-*", "repair.lock", "outcomes-*.jsonl", "overflow/",
-                 "overflow/*.jsonl", "servers/", "servers/*.lock", "supervisors/*.lock", "runs/*/others.lock"}
+                 "overflow/*.jsonl", "servers/", "servers/*.lock", "supervisors/*.lock", "runs/*/others.lock",
+                 "runs/*/run.json.damaged-*"}
     assert seen >= {row.path for row in statefiles.ROWS} - elsewhere
     locks = serverlock.lock_directory()
     # Other tests' locks are there, too, and what they do with them.

@@ -166,7 +166,7 @@ def test_options_are_kept_in_the_renewal_configuration_and_used_by_the_next_plai
     elsewhere = context.directory / "elsewhere.ini"
     elsewhere.write_bytes(context.ini.read_bytes())
     elsewhere.chmod(0o600)
-    context.ini.write_text("[notify]\nmail = json://127.0.0.1:1/nobody\n")
+    context.ini.write_text(f"[notify]\nmail = json://127.0.0.1:1/nobody\n[state]\ndir = {context.state}\n")
     options = ("--guard-mode", "auto", "--guard-max-outage", "3s", "--guard-config", str(elsewhere))
     with context.apache.watch() as outage:
         run = context.certbot("certonly", *NEW, *options)

@@ -1,7 +1,7 @@
 """The wheel and the sdist: built from a copy of this checkout, looked into, installed beside a certbot and used.
 
-With ``build`` and ``twine`` in the environment of the tests, and without asking the network: what the build takes is
-there, too (setuptools and wheel).
+With ``build`` and ``twine`` of .tools/python (script/bootstrap --all) or of the environment of the tests, and without
+asking the network: what the build takes is there, too (setuptools and wheel).
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 # What neither a checkout that was just cloned, nor a package, has in it.
 _NOT_OURS = shutil.ignore_patterns(".git", ".venv*", ".tools", "build", "dist", "*.egg-info", "__pycache__", "_build",
                                    ".*_cache", ".hypothesis", ".nox")
-_MISSING = [name for name in ("build", "twine", "wheel", "setuptools") if importlib.util.find_spec(name) is None]
+_TOOLS = CHECKOUT / ".tools" / "python" / "bin" / "python"
+_BUILDER = str(_TOOLS) if _TOOLS.exists() else sys.executable
+_MISSING = [] if _TOOLS.exists() else [
+    name for name in ("build", "twine", "wheel", "setuptools") if importlib.util.find_spec(name) is None]
 
-pytestmark = pytest.mark.skipif(bool(_MISSING), reason=f"not installed in this environment: {', '.join(_MISSING)}")
+pytestmark = pytest.mark.skipif(
+    bool(_MISSING), reason=f"not in this environment, and there is no .tools/python: {', '.join(_MISSING)}")
 
 
 def _run(*words: str, cwd: Path) -> str:
@@ -47,7 +51,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(source: Path) -> Path:
     """The directory with both: the sdist from the copy, and the wheel from that sdist."""
     output = source.parent / "dist"
-    _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(output), str(source), cwd=source.parent)
+    _run(_BUILDER, "-m", "build", "--no-isolation", "--outdir", str(output), str(source), cwd=source.parent)
     return output
 
 
@@ -67,7 +71,7 @@ def test_both_are_what_an_index_takes(built: Path) -> None:
     assert f"certbot_guard-{__version__}-py3-none-any.whl" in [path.name for path in made]
     # setuptools before 69.3 writes the name with a hyphen
     assert [path.name.replace("-", "_") for path in built.glob("*.tar.gz")] == [f"certbot_guard_{__version__}.tar.gz"]
-    assert _run(sys.executable, "-m", "twine", "check", "--strict", *map(str, made), cwd=built).count("PASSED") == 2
+    assert _run(_BUILDER, "-m", "twine", "check", "--strict", *map(str, made), cwd=built).count("PASSED") == 2
 
 
 def test_the_sdist_holds_what_it_takes_to_build_and_to_test(built: Path, source: Path) -> None:

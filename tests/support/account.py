@@ -28,7 +28,7 @@ class Account:
     key: str
 
     @classmethod
-    def register(cls, directory_url: str, ca_bundle: Path) -> "Account":
+    def register(cls, directory_url: str, ca_bundle: Path) -> Account:
         private = rsa.generate_private_key(65537, 2048)
         key = josepy.JWKRSA(key=private)
         network = client.ClientNetwork(key, verify_ssl=str(ca_bundle))  # type: ignore[arg-type]  # requests takes a path

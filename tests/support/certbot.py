@@ -47,7 +47,7 @@ class Home:
                 "--server", self.server, "--http-01-port", str(self.http_port), "--non-interactive",
                 "--no-random-sleep-on-renew"]
 
-    def take_form(self, other: "Home", name: str, account: Account) -> None:
+    def take_form(self, other: Home, name: str, account: Account) -> None:
         """Have this account, and the renewal configuration of a lineage ``name`` of ``other`` as the form of ours."""
         self._template = (other.config / "renewal" / f"{name}.conf").read_text()
         self._account = account.name

@@ -293,7 +293,7 @@ class Context:
         """What the newest run's sentinel answers."""
         return control.ask(Run.load(self.run_directory()), request, 30.0)
 
-    def start_sentinel(self) -> "subprocess.Popen[bytes]":
+    def start_sentinel(self) -> subprocess.Popen[bytes]:
         """One more for the newest run."""
         return subprocess.Popen([sys.executable, "-I", "-m", "certbot_guard.sentinel", str(self.run_directory())],
                                 cwd="/", env=self.environment, stdin=subprocess.DEVNULL, start_new_session=True)

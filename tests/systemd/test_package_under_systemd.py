@@ -18,7 +18,7 @@ from typing import Iterator
 import pytest
 
 from certbot_guard import __version__
-from tests.systemd.test_under_systemd import BOX, CANNOT_RUN, CHECKOUT
+from tests.support.box import BOX, CHECKOUT, booted, skip_where_it_is_not_seen
 
 NAME = "python3-certbot-guard"
 SCRIPT = CHECKOUT / "script" / "deb"
@@ -62,8 +62,7 @@ def package(directory: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def box(package: Path, directory: Path) -> Iterator[Path]:
-    if any(str(path).startswith(("/tmp/", "/run/", "/dev/")) for path in (CHECKOUT, sys.prefix)):
-        pytest.skip("the checkout or its environment is below /tmp, /run or /dev, which are empty in the box")
+    skip_where_it_is_not_seen()
     if os.geteuid() != 0:
         pytest.skip("a systemd is booted by root alone")
     (directory / "partial").mkdir(exist_ok=True)
@@ -71,16 +70,8 @@ def box(package: Path, directory: Path) -> Iterator[Path]:
                   "-o", f"Dir::Cache::archives={directory}", "install", str(package))
     if got.returncode:
         pytest.skip(f"Debian's certbot and Apprise cannot be downloaded here: {got.stdout.strip()[-400:]}")
-    made = Path(tempfile.mkdtemp(prefix="guard-box-", dir="/var/lib"))
-    done = _output(str(BOX), "start", str(made), timeout=120)
-    if done.returncode == CANNOT_RUN:
-        pytest.skip(f"no systemd can be booted here: {done.stdout.strip()}")
-    try:
-        assert done.returncode == 0, done.stdout
+    with booted() as made:
         yield made
-    finally:
-        subprocess.run([str(BOX), "stop", str(made)], timeout=60, check=False)
-        subprocess.run(["rm", "-rf", "--one-file-system", str(made)], check=False)
 
 
 def test_lintian_finds_no_error_and_nothing_to_warn_of(package: Path) -> None:

@@ -15,13 +15,13 @@ from typing import Iterator
 
 import pytest
 
+from tests.support.box import BOX, CANNOT_RUN, CHECKOUT, CLEAN_ROOT, skip_where_it_is_not_seen
 from tests.support.context import wait_for
-from tests.systemd.test_under_systemd import BOX, CANNOT_RUN, CHECKOUT, box
+from tests.systemd.test_under_systemd import box
 
 __all__ = ["box"]
 LONG = ("test_apaches_unit_is_hardened", "test_modules_whose_files_are_missing",
         "test_somebody_reloads_or_restarts_apache_in_the_challenge")
-CLEAN_ROOT = BOX.parent / "clean-root"
 
 
 def _inside(module: str) -> list[str]:
@@ -50,8 +50,7 @@ def test_in_the_box(box: Path, name: str) -> None:
 
 @pytest.mark.timeout(450)
 def test_without_systemd() -> None:
-    if any(str(path).startswith(("/tmp/", "/run/", "/dev/")) for path in (CHECKOUT, sys.prefix)):
-        pytest.skip("the checkout or its environment is below /tmp, /run or /dev, which are empty in the clean root")
+    skip_where_it_is_not_seen()
     done = _play([str(CLEAN_ROOT)], "inside_plain.py")
     if done.returncode == CANNOT_RUN:
         pytest.skip(f"no clean root can be had here: {done.stdout.strip()}")

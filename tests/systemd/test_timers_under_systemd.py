@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.systemd.test_under_systemd import BOX, CHECKOUT, box
+from tests.support.box import BOX, CHECKOUT
+from tests.systemd.test_under_systemd import box
 
 __all__ = ["box"]
 

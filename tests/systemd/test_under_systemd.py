@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
-BOX = Path(__file__).parent.parent / "support" / "systemd-box"
-CHECKOUT = Path(__file__).parent.parent.parent
-CANNOT_RUN = 77
+from tests.support.box import BOX, CHECKOUT, booted
 
 
 def _inside() -> list[str]:
@@ -27,19 +24,8 @@ def _inside() -> list[str]:
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Path]:
-    if any(str(path).startswith(("/tmp/", "/run/", "/dev/")) for path in (CHECKOUT, sys.prefix)):
-        pytest.skip("the checkout or its environment is below /tmp, /run or /dev, which are empty in the box")
-    directory = Path(tempfile.mkdtemp(prefix="guard-box-", dir="/var/lib"))
-    done = subprocess.run([str(BOX), "start", str(directory)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, timeout=120, check=False)
-    if done.returncode == CANNOT_RUN:
-        pytest.skip(f"no systemd can be booted here: {done.stdout.strip()}")
-    try:
-        assert done.returncode == 0, done.stdout
+    with booted() as directory:
         yield directory
-    finally:
-        subprocess.run([str(BOX), "stop", str(directory)], timeout=60, check=False)
-        subprocess.run(["rm", "-rf", "--one-file-system", str(directory)], check=False)
 
 
 @pytest.mark.parametrize("name", _inside())

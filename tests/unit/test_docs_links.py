@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +116,56 @@ def test_a_wrong_command_is_noticed() -> None:
     assert problem(["statsu"]) and problem(["status", "--jsno"]) and problem(["recover", "now"])
     assert not problem(["--config", "x", "run", "--retry-for", "6h", "--", "certbot", "renew", "--wrong"])
     assert sum(len(list(typed(page))) for page in PAGES) > 100
+
+
+def in_code(page: Path) -> list[str]:
+    """Each line of the page's fenced blocks, and each piece of code in its sentences."""
+    text = page.read_text("utf-8")
+    blocks = [line for _, _, block in _FENCED.findall(text) for line in block.splitlines()]
+    return blocks + re.findall(r"`([^`\n]*)`", _FENCED.sub("", text))
+
+
+def options_behind(program_name: str, line: str) -> list[str]:
+    """The long options of each such program in a line of code, up to the shell's next command."""
+    found = re.findall(rf"(?<![\w.-]){re.escape(program_name)} ([^;&|#]*)", line)
+    return [option for words in found for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", words)]
+
+
+# Each option that certbot's own parser is given, those that its help does not show included.
+OPTIONS = """
+import argparse
+add = argparse._ActionsContainer._add_action
+def and_say(self, action):
+    print(*action.option_strings)
+    return add(self, action)
+argparse._ActionsContainer._add_action = and_say
+from certbot._internal import cli
+from certbot._internal.plugins import disco
+cli.prepare_and_parse_args(disco.PluginsRegistry.find_all(), ["plugins"])
+"""
+
+
+def test_each_option_of_certbot_is_one_of_the_installed_certbot(tmp_path: Path) -> None:
+    named = {option: page.name for page in PAGES for line in in_code(page)
+             for option in options_behind("certbot", line)}
+    done = subprocess.run([sys.executable, "-I", "-c", OPTIONS], env={"HOME": str(tmp_path)}, capture_output=True,
+                          text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    known = set(done.stdout.split())
+    assert {"--dry-run", "--cert-name", "--guard-mode"} <= set(named) and "--webroot-path" in known
+    assert {option: page for option, page in named.items() if option not in known} == {}
+
+
+def test_each_option_of_a_script_is_in_that_script() -> None:
+    wrong, seen = [], 0
+    for page in PAGES:
+        for line in in_code(page):
+            for path in re.findall(r"(?<![\w.-])(script/[a-z-]+) ", line):
+                for option in options_behind(path, line):
+                    seen += 1
+                    if option not in (ROOT / path).read_text("utf-8") and not line.startswith("script/test "):
+                        wrong.append(f"{page.name}: {path} {option}")
+    assert not wrong and seen > 4
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)

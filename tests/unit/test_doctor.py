@@ -41,6 +41,7 @@ from certbot_guard.doctor.result import Result
 from certbot_guard.errors import ConfigtestError, ForeignOwnerError, PairError, ServerError
 from certbot_guard.installations import Installation
 from certbot_guard.job import Job
+from certbot_guard.notify import Sender
 from certbot_guard.stakes import Validity
 from certbot_guard.units import planning
 from certbot_guard.watch.files import Lineage
@@ -748,3 +749,15 @@ def test_crontabs_without_a_cron_are_a_warning(host: Callable[..., Host]) -> Non
 def test_an_identifier_that_is_not_there_is_met_with_the_nearest(tmp_path: Path) -> None:
     said = run(tmp_path, "--only", "plugin-visble")
     assert said.exit_code == 2 and "did you mean plugin-visible?" in said.output
+
+
+@pytest.mark.parametrize("sender, status, said", [
+    (Sender("nobody", False), "ok", "messages are sent as nobody"),
+    (Sender("root", True, "/root/ca.pem cannot be read by the user nobody"), "warning",
+     "messages are sent as root: /root/ca.pem cannot be read by the user nobody"),
+    (Sender("nobody", False, "the user nobody may become root again here"), "warning",
+     "messages are sent as nobody: the user nobody may become root again here")])
+def test_as_whom_messages_are_sent(host: Any, sender: Sender, status: str, said: str) -> None:
+    found = only(host(sender=sender), "sent-unprivileged")
+    assert (found.status, found.says) == (status, said) and bool(found.remedy) == (status == "warning")
+    assert only(host(ini=""), "sent-unprivileged").status == "skipped"

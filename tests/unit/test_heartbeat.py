@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from certbot_guard import heartbeat, verdict
+from certbot_guard import heartbeat, pinger, verdict
 from certbot_guard.config import Config
 
 AT = "2026-11-24T04:17:00+00:00"
@@ -34,22 +34,22 @@ EXIT = ("exit", {})
     ("http://[::1]:8000/u/?a=b&c#part", "http://[::1]:8000/u/fail?a=b&c&rid=r"),
 ])
 def test_the_signal_goes_behind_the_path_and_the_id_behind_the_query(url: str, target: str) -> None:
-    assert heartbeat._request(url, "/fail", "r", "").full_url == target
+    assert pinger._request(url, "/fail", "r", "").full_url == target
 
 
 def test_a_password_in_the_url_is_sent_as_one() -> None:
-    request = heartbeat._request("https://me:p%40ss@hc.example:8443/u", "", "r", "")
+    request = pinger._request("https://me:p%40ss@hc.example:8443/u", "", "r", "")
     assert request.full_url == "https://hc.example:8443/u?rid=r"
     assert request.get_header("Authorization") == "Basic bWU6cEBzcw=="
 
 
 def test_of_a_body_that_is_too_long_both_ends_are_kept_and_no_letter_is_torn() -> None:
     body = "first" + "é" * 80_000 + "last"
-    cut = heartbeat._cut(body, 1000)
+    cut = pinger._cut(body, 1000)
     assert len(cut) <= 1000
     assert cut.decode().startswith("first") and cut.decode().endswith("last")
-    assert heartbeat._cut("é", 1) == b""
-    assert heartbeat._cut("\udcff", 10) == b"?"
+    assert pinger._cut("é", 1) == b""
+    assert pinger._cut("\udcff", 10) == b"?"
 
 
 def test_a_run_has_one_id_and_another_run_another() -> None:

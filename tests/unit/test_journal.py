@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from certbot_guard import journal as journals
 from certbot_guard import history_rows, outbox_rows, schema
+from certbot_guard import journal as journals
 from certbot_guard.errors import JournalError, StateError
 from certbot_guard.journal import Journal
 from certbot_guard.message import Message
 from certbot_guard.standing import Memory, Standing, Told
 from certbot_guard.standing_rows import Changes
+from tests.support.earlier_journals import EARLIER
 
 
 def message(number: int = 1, run: str = "r1") -> Message:
@@ -480,21 +481,11 @@ def test_only_what_every_channel_was_offered_and_none_took_is_nobodys(book: Jour
     assert book.first_in_syslog("m1") and not book.first_in_syslog("m1") and book.nobody_has() == []
 
 
-VERSION_1 = """
-CREATE TABLE messages (id TEXT PRIMARY KEY, run TEXT NOT NULL, event TEXT NOT NULL, severity TEXT NOT NULL,
-                       title TEXT NOT NULL, body TEXT NOT NULL, created TEXT NOT NULL, settings TEXT NOT NULL);
-CREATE TABLE outbox (message TEXT NOT NULL REFERENCES messages (id), channel TEXT NOT NULL,
-                     state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'sent')),
-                     doubt INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
-                     reason TEXT, tried TEXT, done TEXT NOT NULL DEFAULT '[]', PRIMARY KEY (message, channel));
-CREATE TABLE told (run TEXT PRIMARY KEY, upto INTEGER NOT NULL);
-CREATE TABLE runs (id TEXT PRIMARY KEY, started TEXT NOT NULL, facts TEXT NOT NULL, events TEXT NOT NULL);
-CREATE INDEX outbox_waiting ON outbox (channel) WHERE state != 'sent';
+VERSION_1 = EARLIER[1] + """
 INSERT INTO messages VALUES ('m1', 'r1', 'failure', 'warning', 'title of m1', 'body', '2026-11-23T04:17:00+00:00', '');
 INSERT INTO outbox (message, channel, state, doubt, attempts) VALUES ('m1', 'mail', 'pending', 1, 3);
 INSERT INTO outbox (message, channel, state) VALUES ('m1', 'chat', 'sent');
 INSERT INTO told VALUES ('r1', 4);
-PRAGMA user_version = 1;
 """
 
 
@@ -545,3 +536,40 @@ def test_a_database_of_the_second_version_is_taken_over(tmp_path: Path) -> None:
         assert book.damaged is None and book.channels_waiting() == ["mail"]
         book.note({"a": "b"})
         assert book.noted() == {"a": "b"}
+
+
+@pytest.mark.parametrize("error,said", [
+    (sqlite3.OperationalError("database is locked"), "it cannot be used: database is locked"),
+    (sqlite3.DatabaseError("file is not a database"), "it cannot be used: file is not a database"),
+    (sqlite3.IntegrityError("CHECK constraint failed"), "it cannot be used: CHECK constraint failed"),
+    (OSError(28, "No space left on device"), "it cannot be used: [Errno 28] No space left on device"),
+    (ValueError("Invalid isoformat string"), "it cannot be used: a row in it makes no sense"),
+    (TypeError("of bytes"), "it cannot be used: a row in it makes no sense"),
+    (OverflowError("too large"), "it cannot be used: a row in it makes no sense"),
+    (RecursionError("deep"), "it cannot be used: a row in it makes no sense")])
+def test_whatever_a_database_does_is_an_error_of_ours_in_one_sentence(error: Exception, said: str) -> None:
+    with pytest.raises(JournalError) as raised, journals._translated("it cannot be used"):
+        raise error
+    assert str(raised.value) == said and raised.value.__cause__ is error
+
+
+def test_what_is_our_own_error_stays_as_it_is() -> None:
+    with pytest.raises(KeyError), journals._translated("it cannot be used"):
+        raise KeyError("a bug")
+
+
+def test_a_pipe_in_its_place_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / journals.FILE, 0o600)
+    with pytest.raises(JournalError, match="not a plain file"):
+        Journal.open(tmp_path)
+
+
+@pytest.mark.parametrize("facts", [b"", "", "[]", "[" * 50_000, "9" * 5000, None])
+def test_a_run_whose_row_makes_no_sense_is_left_out_of_the_history(book: Journal, facts: object) -> None:
+    for name in ("good", "bad"):
+        book.record_run({"id": name, "started": "2026-11-24"}, [])
+    if facts is None:
+        book._database.execute("UPDATE runs SET events = '{}' WHERE id = 'bad'")
+    else:
+        book._database.execute("UPDATE runs SET facts = ? WHERE id = 'bad'", (facts,))
+    assert [one["facts"]["id"] for one in book.history()] == ["good"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 
-from certbot_guard import text
+from certbot_guard import text, troubles
+from certbot_guard.account import Account
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -93,3 +96,9 @@ def test_a_length_of_time_that_is_none_is_an_unknown_time(value: object) -> None
     from certbot_guard.phrases import duration
 
     assert duration(value) == "an unknown time"
+
+
+@pytest.mark.parametrize("server,word", [(None, "Apache"), ([], "Apache"), (["command"], "Apache"), ("command", "Apache"), (5, "Apache"),
+                                         ({"control": "command"}, "the web server"), ({"control": []}, "Apache")])
+def test_a_server_of_any_shape_has_a_word(server: Any, word: str) -> None:
+    assert troubles.server_word(Account({"id": "x", "server": server}, [], -1, datetime.now(timezone.utc), True, {})) == word

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from zope.interface.verify import verifyObject
 
-from certbot_guard import deliverer, notify, outcomes, redact
+from certbot_guard import deliverer, notify, outcomes, redact, unprivileged
 from certbot_guard.config import Channel, Config
 from certbot_guard.interfaces import INotifier
 from certbot_guard.journal import Journal
@@ -100,7 +100,7 @@ def test_the_notifier_fulfils_its_contract() -> None:
 def test_the_deliverer_gets_no_more_of_the_environment_than_a_connection_needs(monkeypatch) -> None:
     monkeypatch.setattr(os, "environ", {"HTTPS_PROXY": "http://p:1", "no_proxy": "x", "SSL_CERT_FILE": "/c", "HOME": "/root",
                                         "AWS_SECRET": "s", "PYTHONPATH": "/evil", "LD_PRELOAD": "/evil.so", "NETRC": "/n"})
-    assert notify._environment() == {"HTTPS_PROXY": "http://p:1", "no_proxy": "x", "SSL_CERT_FILE": "/c",
+    assert unprivileged.environment() == {"HTTPS_PROXY": "http://p:1", "no_proxy": "x", "SSL_CERT_FILE": "/c",
                                      "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
 
 
@@ -157,35 +157,49 @@ def test_a_password_of_one_letter_does_not_eat_the_text() -> None:
 
 
 def _row(**more: object) -> bytes:
-    return json.dumps({"channel": "mail", "message": "r1-1", "attempt": 1, "ok": True, **more}).encode() + b"\n"
+    return json.dumps({"message": "r1-1", "attempt": 1, "ok": True, **more}).encode() + b"\n"
 
 
 def test_torn_and_foreign_lines_are_passed_over() -> None:
-    file = OutcomeFile.create(None)
-    os.write(file.descriptor, b'{"channel": "mail", "mess\n' + _row(ok=None) + b"[1]\nnull\n" + _row() + _row()[:20])
-    assert file.read() == {("mail", "r1-1"): Outcome("mail", "r1-1", 1, True)}
+    file = OutcomeFile.create(None, "mail")
+    os.write(file.descriptor, b'{"attempt": 1, "mess\n' + _row(ok=None) + b"[1]\nnull\n" + _row() + _row()[:20])
+    assert file.read() == {"r1-1": Outcome("r1-1", 1, True)}
     file.discard()
 
 
 def test_a_file_left_behind_is_applied_once_by_who_holds_the_lease(tmp_path: Path) -> None:
     book = Journal.open(tmp_path)
     book.add(ONE, ["mail", "hook"], 1)
-    file = OutcomeFile.create(tmp_path)
-    os.write(file.descriptor, _row(attempt=book.sending("r1-1", "mail"))
-             + _row(channel="hook", attempt=book.sending("r1-1", "hook"), ok=False, reason="refused"))
+    file, other = OutcomeFile.create(tmp_path, "mail"), OutcomeFile.create(tmp_path, "hook")
+    os.write(file.descriptor, _row(attempt=book.sending("r1-1", "mail")))
+    os.write(other.descriptor, _row(attempt=book.sending("r1-1", "hook"), ok=False, reason="refused"))
     outcomes.collect(book, ["mail"])  # its writer lives: what it has said counts already
     assert book.channels_waiting() == ["hook"] and file.path.exists()
-    os.close(file.descriptor)
+    for one in (file, other):
+        os.close(one.descriptor)
     outcomes.collect(book, ["mail"])
-    assert file.path.exists()  # what it says of the other channel is still to be applied
+    assert not file.path.exists() and other.path.exists()
+    assert book.waiting("hook")[0].possible_repeat, "what it says of the other channel is still to be applied"
     outcomes.collect(book, ["mail", "hook"])
-    assert not file.path.exists() and not book.waiting("hook")[0].possible_repeat
+    assert not other.path.exists() and not book.waiting("hook")[0].possible_repeat
+
+
+def test_a_sender_can_say_nothing_of_another_channel(tmp_path: Path) -> None:
+    book = Journal.open(tmp_path)
+    book.add(ONE, ["mail", "hook"], 1)
+    attempt = book.sending("r1-1", "mail")
+    book.sending("r1-1", "hook")
+    file = OutcomeFile.create(tmp_path, "hook")
+    os.write(file.descriptor, _row(channel="mail", attempt=attempt) + _row(channel="mail", attempt=attempt, ok=None))
+    os.close(file.descriptor)
+    outcomes.collect(book, ["mail", "hook"])
+    assert book.channels_waiting() == ["hook", "mail"] and book.waiting("mail")[0].possible_repeat
 
 
 def test_a_begun_attempt_without_an_end_stays_in_doubt(tmp_path: Path) -> None:
     book = Journal.open(tmp_path)
     book.add(ONE, ["mail"], 1)
-    file = OutcomeFile.create(tmp_path)
+    file = OutcomeFile.create(tmp_path, "mail")
     os.write(file.descriptor, _row(attempt=book.sending("r1-1", "mail"), ok=None))
     os.close(file.descriptor)
     outcomes.collect(book, ["mail"])
@@ -193,7 +207,7 @@ def test_a_begun_attempt_without_an_end_stays_in_doubt(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_made_in_the_state_directory_is_made_elsewhere(tmp_path: Path) -> None:
-    file = OutcomeFile.create(tmp_path / "missing")
+    file = OutcomeFile.create(tmp_path / "missing", "mail")
     os.write(file.descriptor, _row())
     assert len(file.read()) == 1 and file.path is None
     file.discard()
@@ -225,7 +239,7 @@ class FakeServices:
 def _send_all(monkeypatch, services: FakeServices, messages: list[dict], **channel: object) -> list[dict]:
     written: list[bytes] = []
     monkeypatch.setattr(deliverer, "os", SimpleNamespace(write=lambda _, data: written.append(data)))
-    deliverer._send_all({"name": "a", "url": "json://u:secret1@h.example", "messages": messages, **channel}, services)
+    deliverer._send_all({"url": "json://u:secret1@h.example", "messages": messages, **channel}, services)
     return [json.loads(one) for one in written]
 
 

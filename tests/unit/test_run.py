@@ -138,3 +138,57 @@ def test_a_window_that_was_opened_again_makes_a_settled_run_unfinished(run, tmp_
     assert runs.unfinished([tmp_path / "state"]) == []
     run.record("stopping", window=1)
     assert [found.id for found in runs.unfinished([tmp_path / "state"])] == [run.id]
+
+
+@pytest.mark.parametrize("record", [
+    "[" * 50_000, "{\"id\":" * 50_000, "[]", "{}", "5", "{\"id\": 5}", "{\"id\": \"\"}", "{\"id\": \"a/b\"}", "{\"id\": \"\\ud800\"}",
+    "{\"id\": NaN}", "{\"id\": " + "9" * 5000 + "}", "{\"id\": \"a\", \"id\": null}", "{\"id\": \"a\", \"server\": [1]}",
+    "{\"id\": \"a\", \"overflow\": \"x\"}", "{\"id\": \"a\", \"overflow\": \"/x\\u0000\"}", "{\"id\": \"a\", \"guard_config\": 5}",
+    "{\"id\": \"a\", \"argv\": \"renew\"}", "{\"id\": \"a\", \"argv\": [1]}", "{\"id\": \"a\", \"environment\": \"PATH\"}",
+    "{\"id\": \"a\", \"config_dir\": \"\\ud800\"}", "\udcff"])
+def test_a_record_of_another_shape_is_not_readable(run, record):
+    (run.directory / runs.FACTS).write_bytes(record.encode("utf-8", "surrogateescape"))
+    with pytest.raises(StateError, match="cannot be read"):
+        Run.load(run.directory)
+
+
+@pytest.mark.parametrize("record", [
+    "{\"id\": \"a\"}", "{\"id\": null, \"id\": \"a\"}", "{\"id\": \"a\", \"of the future\": NaN}",
+    "{\"id\": \"a\", \"pid\": " + "9" * 400 + "}",
+    "{\"id\": \"a\", \"host\": \"\\ud800\", \"server\": null}"])
+def test_what_a_record_has_besides_may_be_anything(run, record):
+    (run.directory / runs.FACTS).write_text(record)
+    assert Run.load(run.directory).id == "a"
+
+
+@pytest.mark.parametrize("name,value,read", [
+    ("window", [], None), ("window", 1.5, None), ("window", 2, 2), ("lineage", {}, ""), ("lineage", None, ""),
+    ("lineage", "a", "a"),
+    ("before", "x", {}), ("before", None, {})])
+def test_a_stop_counts_whatever_else_its_line_says(run, name, value, read):
+    run.record("stopping", **{"window": 1, "lineage": "a", "before": {}, name: value})
+    event, = runs.open_windows(Run.load(run.directory).events())
+    assert event[name] == read
+
+
+def test_a_stop_that_says_nothing_else_counts_too(run):
+    run.record("stopping")
+    event, = runs.open_windows(Run.load(run.directory).events())
+    assert (event["window"], event["lineage"], event["before"]) == (None, "", {})
+
+
+@pytest.mark.parametrize("mono", ["NaN", "Infinity", "1e999"])
+def test_a_time_that_is_none_costs_that_line_alone(run, mono):
+    with open(run.directory / runs.EVENTS, "ab") as stream:
+        stream.write(b'{"kind": "x", "at": "y", "mono": ' + mono.encode() + b"}\n")
+    run.record("serving", window=1)
+    assert [event["kind"] for event in Run.load(run.directory).events()] == ["opened", "serving"]
+
+
+@pytest.mark.parametrize("name", [runs.FACTS, runs.EVENTS])
+def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(run, name):
+    os.unlink(run.directory / name)
+    os.mkfifo(run.directory / name, 0o600)
+    runs.unreadable([run.directory.parent.parent])
+    assert Run(run.directory, facts()).events() == [] or name == runs.FACTS
+    assert Run(run.directory, facts()).note("serving") is (name == runs.FACTS)

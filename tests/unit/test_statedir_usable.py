@@ -148,3 +148,9 @@ def test_somebody_else_s_directory_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path / "state", NOBODY, NOBODY)
     with pytest.raises(StateError, match="belongs to user 65534"):
         statedir.refuse_unusable(tmp_path / "state")
+
+
+def test_below_a_directory_that_we_cannot_write_to_it_is_refused(nobody) -> None:
+    with pytest.raises(StateError, match="it cannot be made in /var/lib"):
+        statedir.refuse_unusable(Path("/var/lib/no-such-guard"))
+    assert not os.path.lexists("/var/lib/no-such-guard")
