@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import entrypoints, hookset, lineages
-from certbot_guard.errors import GuardError, RefusedError
+from certbot_guard import entrypoints, hookset, lineages, serverlock
+from certbot_guard.errors import GuardError, RefusedError, StateError
+from certbot_guard.interfaces import IWebServer
 from certbot_guard.ownrun import OwnRun
 
 logger = logging.getLogger(__name__)
 
+# After max_outage: what the other run's sentinel takes to stop, start and look.
+_PATIENCE_SECONDS = 60.0
 _HAS_ENDED = "it has ended since the challenge began, not by certbot-guard; it loads the certificate when it starts"
 
 
@@ -73,7 +77,7 @@ class Deployment:
                     self._own.note("not-reloaded", lineage=lineage, reason="it does not run, and did not before us")
                 return  # our own stop: it loads the new certificate when it starts, or settle reloads it
             served.look_before()
-            server.reload()
+            self._reload(server)
         except GuardError as error:
             kind = "reload-refused" if isinstance(error, RefusedError) else "reload-failed"
             self._not_reloaded(kind, str(error), getattr(error, "detail", ""), lineage)
@@ -84,6 +88,26 @@ class Deployment:
             self._own.note("not-served", lineage=lineage, where=stale)
             logger.warning("certbot-guard: %s was reloaded, but still serves the old certificate of %s on %s.",
                            name, lineage, ", ".join(stale))
+
+    def _reload(self, server: IWebServer) -> None:
+        """Once more where another run had it stopped in just that moment, as soon as that one has let go of it."""
+        try:
+            server.reload()
+        except RefusedError:
+            if self._own.is_stopped or server.look()["serving"]:
+                raise
+            self._wait_for_the_other(server)
+            if not server.look()["serving"]:
+                raise
+            server.reload()
+
+    def _wait_for_the_other(self, server: IWebServer) -> None:
+        try:
+            lock = serverlock.take(server.identity, self._own.config.server.max_outage_seconds + _PATIENCE_SECONDS)
+        except StateError:  # nobody can hold it, then
+            return
+        if lock is not None:
+            os.close(lock)
 
     def _by_installer(self, installer: str, config: Any, lineage: str) -> None:
         """What certbot would have done with it is done."""

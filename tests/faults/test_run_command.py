@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import signal
-import site
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from tests.support.context import Context, wait_for
 from tests.support.faulty_ca import STORY_BODY, Answer
 from tests.support.healthchecks import Healthchecks
 from tests.support.mailbox import Mail
+from tests.support.packages import directories
 
 ONE = "a-one.guard.test"
 DOWN = Answer(503, STORY_BODY, (("Content-Type", "application/problem+json"), ("Retry-After", "1")))
@@ -300,10 +300,11 @@ def without_plugin(context: Context) -> list[str]:
     """certbot and all it needs, by links, without certbot-guard: as an upgrade leaves it."""
     packages = context.directory / "packages"
     packages.mkdir()
-    for directory in site.getsitepackages():
-        for path in Path(directory).iterdir():
-            if "certbot_guard" not in path.name and "certbot-guard" not in path.name:
-                (packages / path.name).symlink_to(path)
+    for directory in directories():
+        for path in directory.iterdir():
+            link = packages / path.name
+            if "certbot_guard" not in path.name and "certbot-guard" not in path.name and not os.path.lexists(link):
+                link.symlink_to(path)
     script = f"import sys; sys.path.insert(0, {str(packages)!r}); from certbot.main import main; sys.exit(main())"
     return [sys.executable, "-S", "-c", script]
 

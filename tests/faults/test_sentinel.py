@@ -19,6 +19,7 @@ from tests.support import processes
 from tests.support.certbot import Certbot
 from tests.support.context import Context, wait_for
 from tests.support.faulty_ca import Fault
+from tests.support.packages import directories
 
 ONE, TWO = "one.guard.test", "two.guard.test"
 
@@ -219,7 +220,7 @@ class Installed:
                         ignore=shutil.ignore_patterns("__pycache__"))
         site = Path(sysconfig.get_path("purelib", vars={"base": str(self.directory)}))
         # As a line of a .pth the others' own .pth files, and so the editable installation, are not followed.
-        (site / "of-the-test.pth").write_text(f"{self.package.parent}\n{sysconfig.get_path('purelib')}\n")
+        (site / "of-the-test.pth").write_text("".join(f"{path}\n" for path in (self.package.parent, *directories())))
         self.certbot = self.directory / "bin" / "certbot"
         self.certbot.write_text(f"#!{self.directory}/bin/python\nimport sys\nfrom certbot.main import main\n"
                                 "sys.exit(main())\n")

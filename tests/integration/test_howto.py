@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apprise
+import certbot
 import click
 import pytest
 
@@ -149,6 +150,7 @@ def test_every_command_of_ours_is_one() -> None:
         parse(["notify", "test", "--kinds", "outage"])
 
 
+CERTBOT = tuple(int(part) for part in certbot.__version__.split(".")[:2])
 PARSES = """
 import json, sys
 from certbot._internal import cli
@@ -161,7 +163,8 @@ for words in json.load(sys.stdin):
 
 
 def test_every_command_of_certbots_is_one(tmp_path: Path) -> None:
-    found = [words for _, words in commands_of("certbot") if words[0] != "plugins" or len(words) == 1]
+    found = [words for _, words in commands_of("certbot") if (words[0] != "plugins" or len(words) == 1)
+             and (words[0] != "reconfigure" or CERTBOT >= (2, 3))]
     assert ["renew", "--dry-run"] in found and len(found) >= 5
     done = subprocess.run([sys.executable, "-I", "-c", PARSES], input=json.dumps(found), env={"HOME": str(tmp_path)},
                           capture_output=True, text=True, timeout=60, check=False)

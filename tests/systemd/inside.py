@@ -103,7 +103,7 @@ def unit_ended(seconds: float = 60.0) -> None:
 def healthy(context: Context) -> None:
     """Apache serves, in its own unit and nowhere else."""
     context.apache.wait_serving()
-    assert systemctl("is-active", UNIT) == "active"
+    wait_for(lambda: systemctl("is-active", UNIT, check=False) == "active", 20.0, f"{UNIT} to be active")
     pid = int(systemctl("show", "-P", "MainPID", UNIT))
     assert unit_of(pid) == UNIT
 

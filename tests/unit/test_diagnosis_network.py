@@ -7,6 +7,7 @@ import ssl
 import struct
 
 import pytest
+import urllib3
 
 from certbot_guard.diagnosis import diagnose
 from tests.support.authority import Authority
@@ -94,6 +95,7 @@ def test_a_connection_that_is_reset():
         both(fetch(f"http://127.0.0.1:{port}/dir"), "ca-reset", "network", True)
 
 
+@pytest.mark.skipif(urllib3.__version__.startswith("1."), reason="urllib3 1 takes a body that is cut off for a whole one")
 def test_an_answer_that_breaks_off():
     with rude_server(lambda connection: (connection.recv(100_000), connection.sendall(
             b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"))) as port:
