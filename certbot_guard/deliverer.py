@@ -113,15 +113,24 @@ def _fork(one: dict[str, Any], all_of_them: list[dict[str, Any]], before: list[_
         others = {number for other in all_of_them for number in (other["outcomes"], *other["leases"])}
         for number in {reading, writing, *(sender.pipe for sender in before), *others} - {*one["leases"]}:
             os.close(number)
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, resource.RLIM_INFINITY))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (outcomes.LIMIT_BYTES, outcomes.LIMIT_BYTES))
+        _limit(resource.RLIMIT_AS, _MEMORY_LIMIT_BYTES)
+        _limit(resource.RLIMIT_FSIZE, outcomes.LIMIT_BYTES)
         unprivileged.give_up()
-        with open(0, "rb") as given:
+        with open(0, "rb", closefd=False) as given:
             job = given.read()
         if len(job) == one["bytes"]:  # otherwise the settler was killed before it had said all
             _send_all(json.loads(job), services)
     finally:
         os._exit(0)
+
+
+def _limit(which: int, most: int) -> None:
+    """No more than this, nor than what whoever started us may have: a unit or a container can allow less."""
+    try:
+        _, hard = resource.getrlimit(which)
+        resource.setrlimit(which, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    except (OSError, ValueError):
+        pass  # people are told all the same
 
 
 def _send_all(channel: dict[str, Any], services: Optional[_Services]) -> None:

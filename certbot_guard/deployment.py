@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import entrypoints, hookset, lineages, serverlock
+from certbot_guard import entrypoints, hookset, lineages, serverhold, serverlock
 from certbot_guard.errors import GuardError, RefusedError, StateError
 from certbot_guard.interfaces import IWebServer
 from certbot_guard.ownrun import OwnRun
@@ -102,8 +102,13 @@ class Deployment:
             server.reload()
 
     def _wait_for_the_other(self, server: IWebServer) -> None:
+        """No longer than our own sentinel lets us, and not at all while we hold the lock, for a passage: nobody else
+        can have stopped it then, and whoever brings it back waits for us."""
+        if serverhold.holds_lock_in(serverlock.lock_directory(), os.getpid()):
+            return
         try:
-            lock = serverlock.take(server.identity, self._own.config.server.max_outage_seconds + _PATIENCE_SECONDS)
+            lock = serverlock.take(server.identity, self._own.config.server.max_outage_seconds + _PATIENCE_SECONDS,
+                                   give_up=lambda: self._own.is_stopped)
         except StateError:  # nobody can hold it, then
             return
         if lock is not None:

@@ -206,12 +206,22 @@ def _deliver(batch: _Batch, targets: dict[str, dict], deadline_seconds: float) -
         problem = f"the deliverer could not be started: {error.strerror or error}"
     found = []
     for channel, items in wanted.items():
-        for item in items:
+        for number, item in enumerate(items):
             outcome = known.get(channel, {}).get(item.waiting.message.id)
+            if outcome is None and not number:
+                outcome = _never_begun(item, problem)
             outcomes.apply(item.journal, outcome, item.waiting.message.id, channel, item.attempt)
             found.append(_delivery(channel, item, outcome, problem))
-        files[channel].discard()
+    for file in files.values():
+        file.discard()
     return found
+
+
+def _never_begun(item: _Item, problem: str) -> outcomes.Outcome:
+    """The first of a channel, of which its sender has said nothing: a failure like another, so that it counts when it is
+    asked whether anybody was told. It was not sent: a sender says that it begins before it does."""
+    return outcomes.Outcome(item.waiting.message.id, item.attempt, False,
+                            problem or "the process that sends ended before it began", False, item.waiting.done)
 
 
 def _delivery(channel: str, item: _Item, outcome: Optional[outcomes.Outcome], problem: str) -> Delivery:

@@ -172,6 +172,11 @@ def _still_needed() -> list[str]:
     certifi: Any = sys.modules.get("certifi")
     if certifi is not None:
         needed.append(certifi.where())
+    if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
+        import ssl
+
+        places = ssl.get_default_verify_paths()
+        needed += [path for path in (places.cafile, places.capath) if path]
     needed += [os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
                if os.environ.get(name)]
     return needed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from certbot_guard import serverlock
 from certbot_guard.deployment import Deployment
 from certbot_guard.errors import RefusedError
+from tests.support.context import wait_for
 
 LINEAGE = "one.guard.test"
 
@@ -55,19 +57,35 @@ def events_of_loading(server: Server, tmp_path: Path, stopped_by_us: bool = Fals
 
 
 def test_it_waits_for_the_other_run_and_then_reloads(server: Server, tmp_path: Path) -> None:
-    lock = serverlock.take(server.identity, 0.0)
-    assert lock is not None
+    os.close(serverlock.take(server.identity, 0.0))  # the file is there now
+    file, = (tmp_path / "locks").iterdir()
+    with subprocess.Popen(["flock", str(file), "cat"], stdin=subprocess.PIPE) as other:
+        wait_for(lambda: is_taken(server))
 
-    def the_other_run() -> None:
-        time.sleep(0.3)
-        server.serving = True
-        os.close(lock)
+        def the_other_ends() -> None:
+            time.sleep(0.3)
+            server.serving = True
+            other.stdin.close()
 
-    other = threading.Thread(target=the_other_run)
-    other.start()
-    assert events_of_loading(server, tmp_path) == ["reloaded"]
-    other.join()
+        ending = threading.Thread(target=the_other_ends)
+        ending.start()
+        assert events_of_loading(server, tmp_path) == ["reloaded"]
+        ending.join()
     assert server.reloads == 1
+
+
+def is_taken(server: Server) -> bool:
+    with serverlock.unless_taken(server.identity) as free:
+        return not free
+
+
+def test_it_does_not_wait_for_itself(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while a challenge passes: this process holds the lock, and whoever brings Apache back waits for us."""
+    lock = serverlock.take(server.identity, 0.0)
+    waited = []
+    monkeypatch.setattr(serverlock, "take", lambda *_arguments, **_named: waited.append(1))
+    assert events_of_loading(server, tmp_path) == ["reload-refused"] and not waited
+    os.close(lock)
 
 
 def test_one_that_stays_down_is_told_of(server: Server, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_what_waits_for_a_channel_that_is_gone_is_left_alone(monkeypatch) -> Non
     assert [one.message.id for one in book.waiting("gone")] == ["r1-1"]
 
 
-def test_a_deliverer_that_cannot_be_started_leaves_the_message_waiting(monkeypatch) -> None:
+def test_a_deliverer_that_cannot_be_started_is_a_failure_that_is_no_doubt(monkeypatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise FileNotFoundError(2, "No such file or directory")
 
@@ -71,7 +71,17 @@ def test_a_deliverer_that_cannot_be_started_leaves_the_message_waiting(monkeypat
     assert [(one.ok, one.reason) for one in found] == [
         (False, "the deliverer could not be started: No such file or directory")]
     again = book.waiting("a")[0]
-    assert not again.possible_repeat and again.attempts == 0
+    assert not again.possible_repeat and (again.attempts, again.reason) == (1, found[0].reason)
+    assert [one.id for one in book.nobody_has()] == ["r1-1"]  # so the system log is told, and certbot's output
+
+
+def test_a_deliverer_that_breaks_off_before_it_has_sent_anything_is_one_too(monkeypatch) -> None:
+    monkeypatch.setattr(notify.unprivileged, "run", lambda *_, **__: "ended with code 1")
+    book = Journal.in_memory()
+    book.add(ONE, ["a"], 1)
+    found = notify.deliver_outbox([book], config(Channel("a", "json://x")))
+    assert [(one.ok, one.reason) for one in found] == [(False, "the deliverer ended with code 1")]
+    assert [one.id for one in book.nobody_has()] == ["r1-1"] and not book.waiting("a")[0].possible_repeat
 
 
 def test_a_bug_of_ours_is_an_outcome_and_no_exception(monkeypatch) -> None:
