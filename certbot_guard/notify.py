@@ -11,7 +11,6 @@ sender that is still at it, and never sends the same at the same time.
 from __future__ import annotations
 
 import json
-import pwd
 import subprocess
 import sys
 import time
@@ -39,7 +38,6 @@ APPRISE_CONFIG = "apprise_config "
 EVERYTHING = frozenset(options.EVENTS) - {"success"}
 # After so many failures it may be the message, not the channel: then the next one gets its chance in the same round.
 _STUBBORN_AFTER = 3
-_WHO_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -281,34 +279,6 @@ def _targets(config: Config) -> dict[str, dict]:
 
 def _file_channel(path: Any) -> str:
     return f"{APPRISE_CONFIG}{path}"
-
-
-# -- who sends -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Sender:
-    """Who talks to the services. ``reason`` says why it is still root, where it is."""
-
-    user: str
-    root: bool
-    reason: str = ""
-
-
-def sender() -> Sender:
-    """As whom messages are sent here, found out by starting one and letting it do what a sender does before it sends.
-
-    :raises OSError: it cannot be started, or does not answer.
-    """
-    problem, answer = unprivileged.ask("certbot_guard.notify", b"", _WHO_SECONDS, ["who"])
-    if problem or not answer:
-        raise OSError(f"the deliverer {problem}" if problem.startswith("ended") else problem or "no answer")
-    said = json.loads(answer)
-    try:
-        user = pwd.getpwuid(said["uid"]).pw_name
-    except KeyError:
-        user = f"user {said['uid']}"
-    return Sender(user, said["uid"] == 0, str(said["reason"]))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any, Iterator, Optional
 
 from certbot_guard.errors import StateError
 from certbot_guard.eventlog import EventLog, append, line_of
+from certbot_guard.runrecord import is_record
 
 CERTBOT_LOCK = "certbot.lock"
 SENTINEL_LOCK = "sentinel.lock"
@@ -29,7 +30,6 @@ TELL_LOCK = "tell.lock"
 EVENTS = "events.jsonl"
 FACTS = "run.json"
 SOCKET = "control"
-_TEXTS = ("config_dir", "guard_config", "logs_dir", "log_file", "overflow", "supervisor", "started", "boot_id", "verb")
 
 
 def boot_id() -> str:
@@ -109,7 +109,7 @@ class Run:
             with open(directory / FACTS, encoding="utf-8",
                       opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as stream:
                 facts = json.load(stream)
-            if not _is_record(facts):
+            if not is_record(facts):
                 raise ValueError("not the record of a run")
         except (OSError, ValueError, RecursionError) as error:
             raise StateError(f"{directory / FACTS} cannot be read: {error}") from error
@@ -217,25 +217,6 @@ class Run:
         finally:
             if descriptor is not None:
                 os.close(descriptor)
-
-
-def _is_record(facts: Any) -> bool:
-    """What others rest on is there in the shape that they expect; what they merely show may be anything."""
-    if not isinstance(facts, dict) or not facts.get("id") or not _is_text(facts["id"]) or "/" in facts["id"]:
-        return False
-    known = {name: value for name, value in facts.items() if value is not None}
-    argv = known.get("argv", [])
-    return (all(_is_text(known.get(name, "")) for name in _TEXTS) and Path(known.get("overflow", "/")).is_absolute()
-            and isinstance(argv, list) and all(isinstance(word, str) for word in argv)
-            and all(isinstance(known.get(name, {}), dict) for name in ("server", "environment")))
-
-
-def _is_text(value: Any) -> bool:
-    """A text that a path can be made of, and that a database takes."""
-    try:
-        return isinstance(value, str) and b"\0" not in value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False
 
 
 def runs_below(bases: list[Path]) -> list[Run]:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from certbot_guard.doctor.passages import Way
     from certbot_guard.doctor.result import Result
     from certbot_guard.job import Job
-    from certbot_guard.notify import Sender
     from certbot_guard.run import Run
+    from certbot_guard.sender import Sender
 
 T = TypeVar("T")
 USUAL = Path("/etc/letsencrypt")
@@ -218,9 +218,9 @@ class Host:
     @Once
     def sender(self) -> Sender:
         """As whom messages are sent and pings are made. :raises OSError: it cannot be found out."""
-        from certbot_guard import notify
+        from certbot_guard import sender
 
-        return notify.sender()
+        return sender.find()
 
     @property
     def standalone(self) -> Sequence[files.Lineage]:

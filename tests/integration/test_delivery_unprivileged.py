@@ -17,7 +17,7 @@ from typing import Union
 
 import pytest
 
-from certbot_guard import notify, unprivileged
+from certbot_guard import sender, unprivileged
 from certbot_guard.journal import Journal
 from certbot_guard.message import Message
 from tests.support import processes, readable_python
@@ -156,19 +156,13 @@ def memory_of(pid: int) -> bytes:
 
 
 @NEEDS_ROOT
-def test_a_message_over_http_is_sent_by_nobody_for_good(python: Path, book: Journal, hook: Webhook) -> None:
-    hook.hang()
-    with sending(python, book, hook=hook.url(more="?rto=15")) as settler:
-        owner, pid = who_is_connected(hook, settler)
-        assert owner == unprivileged.nobody()[0]
-        is_nobody_for_good(pid)
-
-
-@NEEDS_ROOT
-def test_a_mail_is_sent_by_nobody_for_good(python: Path, book: Journal, mail: Mailbox) -> None:
-    mail.hang()
-    with sending(python, book, mail=mail.url(more="&rto=15")) as settler:
-        owner, pid = who_is_connected(mail, settler)
+@pytest.mark.parametrize("channel, more", [("hook", "?rto=15"), ("mail", "&rto=15")])
+def test_a_message_is_sent_by_nobody_for_good(python: Path, book: Journal, hook: Webhook, mail: Mailbox, channel: str,
+                                              more: str) -> None:
+    service = {"hook": hook, "mail": mail}[channel]
+    service.hang()
+    with sending(python, book, **{channel: service.url(more=more)}) as settler:
+        owner, pid = who_is_connected(service, settler)
         assert owner == unprivileged.nobody()[0]
         is_nobody_for_good(pid)
 
@@ -273,9 +267,9 @@ def test_whoever_is_not_root_stays_who_he_is_and_gets_no_more_rights() -> None:
 
 @NEEDS_ROOT
 def test_who_would_send_is_found_out_and_nothing_is_sent(python: Path) -> None:
-    code = "import sys; from certbot_guard import notify; s = notify.sender(); print(s.user, s.root, s.reason)"
+    code = "import sys; from certbot_guard import sender; s = sender.find(); print(s.user, s.root, s.reason)"
     done = subprocess.run([python, "-I", "-c", code], env={}, cwd="/", stdout=subprocess.PIPE, check=True)
     assert done.stdout.decode().split() == [pwd.getpwuid(unprivileged.nobody()[0]).pw_name, "False"]
     if not readable_python._readable(Path(os.__file__)):
-        here = notify.sender()
+        here = sender.find()
         assert here.root and os.__file__ in here.reason

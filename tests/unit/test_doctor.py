@@ -41,7 +41,7 @@ from certbot_guard.doctor.result import Result
 from certbot_guard.errors import ConfigtestError, ForeignOwnerError, PairError, ServerError
 from certbot_guard.installations import Installation
 from certbot_guard.job import Job
-from certbot_guard.notify import Sender
+from certbot_guard.sender import Sender
 from certbot_guard.stakes import Validity
 from certbot_guard.units import planning
 from certbot_guard.watch.files import Lineage
