@@ -27,6 +27,7 @@ _ENVIRONMENTS = ("opt/*/bin", "root/.local/bin")
 _DPKG_LIST = Path("/var/lib/dpkg/info/certbot.list")
 # snapd puts one program there for all of its applications: /snap/bin/certbot leads to /usr/bin/snap
 _SNAP = "/usr/bin/snap"
+_SNAPS = Path("/snap")
 _SNAP_YAML = Path("/snap/certbot/current/meta/snap.yaml")
 _SNAP_YAML_LIMIT_BYTES = 100_000
 _VERSION = re.compile(r"certbot (\d[\w.+-]{0,30})")
@@ -135,6 +136,8 @@ def _candidates(path: str, root: Path) -> Iterable[Path]:
         except OSError:
             continue
     for directory in dict.fromkeys(directories):
+        if _SNAPS in directory.parents and directory != _SNAPS / "bin":
+            continue  # what snapd starts there, it starts with an environment of its own, by /snap/bin/certbot
         program = directory / "certbot"
         try:
             if program.is_file() and os.access(program, os.X_OK):
@@ -154,7 +157,7 @@ def _identity(program: Path) -> str:
 def _of_program(program: Path, ask: Ask) -> Installation:
     real = Path(os.path.realpath(program))
     if str(real) == _SNAP or str(program).startswith("/snap/"):
-        return Installation(program, "snap", None, _snap_version(), False, False)
+        return _of_snap(program)
     blank = Installation(program, "debian" if _is_debians(program, real) else "other", None, "", None, False)
     if not os.path.exists(real):
         return replace(blank, problem=f"there is no {text.line(program, 200)}")
@@ -174,6 +177,17 @@ def _of_program(program: Path, ask: Ask) -> Installation:
     if answer is None:
         return replace(blank, problem=f"{text.line(python, 200)} does not say what is installed in it")
     return _with_answer(blank, answer)
+
+
+def _of_snap(program: Path) -> Installation:
+    """It loads plugins that are snaps alone, and of these the ones that somebody connected to it."""
+    own = os.path.realpath(Path(sys.executable or "/nonexistent").parent)
+    blank = Installation(program, "snap", None, _snap_version(), False,
+                         own == os.path.realpath(_SNAPS / "certbot/current/bin"))
+    if not os.path.isdir(_SNAPS / "certbot-guard/current"):
+        return blank
+    return replace(blank, sees_guard=None, problem="snap connections certbot says whether certbot-guard's snap is "
+                   "connected to it")
 
 
 def _with_answer(blank: Installation, answer: dict[str, Any]) -> Installation:

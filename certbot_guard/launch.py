@@ -10,11 +10,10 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import time
 from typing import Optional
 
-from certbot_guard import control
+from certbot_guard import control, start
 from certbot_guard.run import FACTS, Run
 
 # What our processes need to know of certbot's surroundings; everything else stays behind.
@@ -30,19 +29,18 @@ def surroundings(environ: Optional[dict] = None) -> dict[str, str]:
     """The part of certbot's environment that a process started later, from elsewhere, has to be given."""
     source = os.environ if environ is None else environ
     kept = {name: source[name] for name in _PASSED_ON if source.get(name)}
-    # cron's PATH lacks the sbin directories. An empty or relative entry would be looked up in the current directory.
-    entries = [entry for entry in kept.get("PATH", "").split(":") if entry.startswith("/")]
+    # cron's PATH lacks the sbin directories. An empty or relative entry would be looked up in the current directory, and
+    # the programs in certbot's snap are for itself alone (certbot.util.env_no_snap_for_external_calls).
+    snap = source.get("SNAP") or None
+    entries = [entry for entry in kept.get("PATH", "").split(":")
+               if entry.startswith("/") and not (snap and snap in entry)]
     kept["PATH"] = ":".join(entries + [entry for entry in _SYSTEM_PATH.split(":") if entry not in entries])
     kept["LANG"] = "C.UTF-8"
     return kept
 
 
-def python() -> str:
-    return sys.executable or "/usr/bin/python3"
-
-
 def command(module: str, *arguments: str) -> list[str]:
-    return [python(), "-I", "-m", f"certbot_guard.{module}", *arguments]
+    return start.command(f"certbot_guard.{module}", *arguments)
 
 
 def hook_command(kind: str, run: Run, window: Optional[int]) -> str:

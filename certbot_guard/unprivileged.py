@@ -16,6 +16,8 @@ import sys
 from collections.abc import Sequence
 from typing import IO, Any, Union
 
+from certbot_guard import start
+
 try:
     import ctypes
 except Exception:  # a Python that was built without it, or a system that forbids what its import does
@@ -42,7 +44,7 @@ def run(module: str, given: bytes, stdout: Union[int, IO[bytes]], seconds: float
     :returns: what went wrong with the process itself, or ''
     :raises OSError: it could not be started
     """
-    command = [sys.executable or "/usr/bin/python3", "-I", "-m", module, *words]
+    command = start.command(module, *words)
     child = subprocess.Popen(command, cwd="/", env=environment(), stdin=subprocess.PIPE, stdout=stdout,
                              stderr=subprocess.DEVNULL, start_new_session=True, close_fds=True, pass_fds=descriptors)
     try:

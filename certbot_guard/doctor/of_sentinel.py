@@ -10,20 +10,20 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from certbot_guard import launch, text
+from certbot_guard import start, text
 from certbot_guard.doctor.check import Check, Group, ok, problem, warning
 from certbot_guard.doctor.host import Host
 from certbot_guard.doctor.result import Result
 
 _SECONDS = 20.0
-_PROBE = "import certbot_guard.sentinel, certbot_guard.settle, certbot_guard.hooks"
+_MODULE = "certbot_guard.startable"
 
 
 def _can_start(host: Host) -> Iterator[Result]:
-    words = [launch.python(), "-I", "-c", _PROBE]
+    words = start.command(_MODULE)
     plain = _failure(words, host)
     if plain:
-        yield problem("sentinel-can-start", f"it cannot be started: {plain}", where=text.line(launch.python(), 300),
+        yield problem("sentinel-can-start", f"it cannot be started: {plain}", where=text.line(start.python(), 300),
                       why="Without it no web server is stopped, so lineages that need the port of the challenge are "
                       "not renewed.", remedy="install certbot-guard anew into that Python")
         return

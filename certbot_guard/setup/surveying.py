@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from certbot_guard import text
+from certbot_guard import launch, text
 from certbot_guard.config import Config
 from certbot_guard.errors import GuardError
 from certbot_guard.setup.machine import Machine
@@ -96,7 +96,7 @@ def line_to_add(survey: Survey) -> str:
     """A crontab line that renews twice a day, at a minute of this machine's own."""
     minute = sum(os.uname().nodename.encode()) % 60
     guard = Path(sys.executable).with_name("certbot-guard")
-    command = [str(guard), "run", "--retry-for", "6h", "--", str(survey.certbot), "renew", "--quiet"]
+    command = [*([str(guard)] if guard.exists() else launch.command("cli")), "run", "--retry-for", "6h", "--", str(survey.certbot), "renew", "--quiet"]
     try:
         return f"{minute} 4,16 * * * {words.for_cron(command)}"
     except GuardError:  # a path that no crontab can name

@@ -110,6 +110,7 @@ class PrivateApache:
         if program is None:
             raise RuntimeError("apache2ctl is not installed")
         self.program = program
+        self.started_by: list[str] = []  # words before the program: where else than here it is to run
         self._owns_root = root is None
         self.root = Path(root) if root is not None else Path(tempfile.mkdtemp(prefix="guard-apache-"))
         self.root.mkdir(parents=True, exist_ok=True)
@@ -242,7 +243,7 @@ class PrivateApache:
         """Run the control program as a person would. Output goes through a file: Apache keeps stdout open."""
         with tempfile.TemporaryFile("w+") as output:
             done = subprocess.run(
-                [self.program, *arguments],
+                [*self.started_by, self.program, *arguments],
                 env={**self.environment, "APACHE_STARTED_BY_SYSTEMD": "no unit of its own"},
                 cwd="/",
                 stdin=subprocess.DEVNULL,

@@ -91,6 +91,7 @@ class Context:
         self.mailbox = Mailbox()
         self.account: Optional[Account] = None
         self.home = self.new_home("certbot")
+        self.program = program()  # the certbot that is run
         self.state = self.directory / "state"
         self.ini = self.home.config / "guard.ini"
         self.runs: list[Certbot] = []  # every certbot and certbot-guard this test has started
@@ -164,7 +165,7 @@ class Context:
 
         With ``wait`` it has ended when this returns, and with ``check`` its exit code was 0.
         """
-        return self._run([str(program()), *arguments, *(home or self.home).arguments], check, env, cwd, wait, timeout)
+        return self._run([str(self.program), *arguments, *(home or self.home).arguments], check, env, cwd, wait, timeout)
 
     def renew(self, *arguments: str, force: bool = True, **options: Any) -> Certbot:
         """``certbot renew --force-renewal``; without ``force`` only what is due."""

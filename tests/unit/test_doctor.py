@@ -444,7 +444,7 @@ def test_under_systemd_a_timer_that_is_not_enabled_is_a_warning(host: Any, monke
 
 def test_a_sentinel_that_cannot_be_imported_is_a_problem(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert only(host(), "sentinel-can-start").status == "ok"
-    monkeypatch.setattr(of_sentinel, "_PROBE", "import certbot_guard_that_is_gone")
+    monkeypatch.setattr(of_sentinel, "_MODULE", "certbot_guard_that_is_gone")
     found = only(host(), "sentinel-can-start")
     assert found.status == "problem" and "certbot_guard_that_is_gone" in found.says
 

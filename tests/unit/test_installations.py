@@ -163,3 +163,18 @@ def test_a_snap_loads_no_plugin_of_pip_s(monkeypatch: pytest.MonkeyPatch) -> Non
     asked = Answers()
     found = of_program(Path("/snap/bin/certbot"), asked)
     assert (found.kind, found.sees_guard) == ("snap", False) and asked.asked == []
+
+
+def test_a_snap_of_ours_may_be_connected_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installations, "_SNAPS", tmp_path)
+    (tmp_path / "certbot-guard/current").mkdir(parents=True)
+    found = of_program(Path("/snap/bin/certbot"), Answers())
+    assert found.sees_guard is None and "snap connections certbot" in found.problem and not found.ours
+
+
+def test_what_snapd_starts_is_not_started_by_the_path_inside_its_snap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                                                      ) -> None:
+    inside, outside = program(tmp_path / "certbot/current/bin/certbot"), program(tmp_path / "bin/certbot")
+    monkeypatch.setattr(installations, "_SNAPS", tmp_path)
+    found = find(f"{inside.parent}:{outside.parent}", tmp_path / "nothing", Answers())
+    assert outside in [one.program for one in found] and inside not in [one.program for one in found]
