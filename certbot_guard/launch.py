@@ -29,8 +29,8 @@ def surroundings(environ: Optional[dict] = None) -> dict[str, str]:
     """The part of certbot's environment that a process started later, from elsewhere, has to be given."""
     source = os.environ if environ is None else environ
     kept = {name: source[name] for name in _PASSED_ON if source.get(name)}
-    # cron's PATH lacks the sbin directories. An empty or relative entry would be looked up in the current directory, and
-    # the programs in certbot's snap are for itself alone (certbot.util.env_no_snap_for_external_calls).
+    # cron's PATH lacks the sbin directories. An empty or relative entry would be looked up in the current directory,
+    # and the programs in certbot's snap are for itself alone (certbot.util.env_no_snap_for_external_calls).
     snap = source.get("SNAP") or None
     entries = [entry for entry in kept.get("PATH", "").split(":")
                if entry.startswith("/") and not (snap and snap in entry)]

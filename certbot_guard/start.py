@@ -1,9 +1,9 @@
 """The words that start a module of ours in a process of its own; and the program that starts one where Python cannot.
 
-Each is isolated, ``python -I -m MODULE``. certbot also takes plugins from directories that CERTBOT_PLUGIN_PATH names, as
-its snap does for plugins that are snaps, and adds them to the module path of its own process alone. Where it found us
-so, the words are ``python -I /…/certbot_guard/start.py MODULE ARGUMENT...``: that finds the rest of us, and Apprise, in
-the same place, and what the Python has itself comes first, as it does in certbot.
+Each is isolated, ``python -I -m MODULE``. certbot also takes plugins from directories that CERTBOT_PLUGIN_PATH names,
+as its snap does for plugins that are snaps, and adds them to the module path of its own process alone. Where it found
+us so, the words are ``python -I /…/certbot_guard/start.py MODULE ARGUMENT...``: that finds the rest of us, and Apprise,
+in the same place, and what the Python has itself comes first, as it does in certbot.
 """
 
 import os

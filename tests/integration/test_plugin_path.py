@@ -1,4 +1,4 @@
-"""certbot found us in a directory of CERTBOT_PLUGIN_PATH, which no other Python looks in: all of the guard works there."""
+"""certbot found us in a directory of CERTBOT_PLUGIN_PATH, where no other Python looks: all of the guard works."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODES = ["stop", "auto"]
 
 @pytest.fixture
 def context(new_context: Callable[..., Context]) -> Context:
-    """An Apache that includes a directory, as distributions have it, so that ``mode = auto`` lets challenges through."""
+    """An Apache that includes a directory, as distributions have it: ``mode = auto`` lets challenges through."""
     return new_context(open_directory=True)
 
 
@@ -32,7 +32,8 @@ def apart(context: Context) -> Apart:
 
 
 def test_the_python_of_that_certbot_does_not_find_us(apart: Apart) -> None:
-    done = subprocess.run([apart.python, "-I", "-c", "import certbot_guard"], capture_output=True, text=True, check=False)
+    done = subprocess.run([apart.python, "-I", "-c", "import certbot_guard"], capture_output=True, text=True,
+                          check=False)
     assert done.returncode == 1 and "No module named 'certbot_guard'" in done.stderr
 
 

@@ -1,7 +1,7 @@
 """certbot as its snap starts it: snapd says which plugin is connected, /snap/certbot-guard/current has it.
 
-The snap itself is not here, nor snapd: what snapd would say comes from a socket of the test's own. All else is certbot's
-own code for snaps, in a mount namespace whose root has a /snap.
+The snap itself is not here, nor snapd: what snapd would say comes from a socket of the test's own. All else is
+certbot's own code for snaps, in a mount namespace whose root has a /snap.
 """
 
 from __future__ import annotations
