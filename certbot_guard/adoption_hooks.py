@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from certbot_guard import shellwords
+from certbot_guard import shellgroups, shellwords
 from certbot_guard.errors import GuardError
 from certbot_guard.text import line
 from certbot_guard.trust import read_trusted, shown
@@ -22,6 +22,7 @@ KEYS = ("pre_hook", "post_hook", "renew_hook")
 _STOPS = ("stop", "graceful-stop")
 _STARTS = ("start", "restart", "reload")
 _LINE = re.compile(r"\s*(?:--)?(pre|post|deploy|renew)[-_]hook\s*[=:\s]\s*(.*)")
+_AROUND = ", and what stands around it where nothing else is left in there"
 # Lines of a script that do nothing by themselves.
 _IDLE = re.compile(r"\s*(?:#.*|set\s+[-+].*|exit(?:\s+0)?|)\s*")
 
@@ -55,18 +56,18 @@ def judge(parameters: Mapping[str, Any], others_stop: bool) -> tuple[tuple[tuple
 def elsewhere(config_dir: Path) -> tuple[list[str], bool]:
     """What to do about hooks outside the renewal configurations, as sentences; and whether one may stop the server."""
     said, stops = [], False
-    for where, number, kind, hook in [*_of_cli_ini(config_dir), *_of_directories(config_dir)]:
+    for where, number, kind, hook, inside in [*_of_cli_ini(config_dir), *_of_directories(config_dir)]:
         verb = shellwords.hook_verb(hook)
         stops = stops or kind == "pre"
         if verb is not None:
             doing = "stops" if verb in _STOPS else "starts" if verb == "start" else f"{verb}s"
             said.append(f"{shown(where)}, line {number}: this hook {doing} the web server ({line(hook, 120)}) "
                         "for every lineage. certbot-guard does that by itself, and only where it is needed: take that "
-                        "line out")
+                        "line out" + (_AROUND if inside else ""))
     return said, stops
 
 
-def _of_cli_ini(config_dir: Path) -> list[tuple[Path, int, str, str]]:
+def _of_cli_ini(config_dir: Path) -> list[tuple[Path, int, str, str, bool]]:
     from certbot_guard.doctor import hookfiles  # not for a completion, which wants names alone
 
     found = []
@@ -75,11 +76,11 @@ def _of_cli_ini(config_dir: Path) -> list[tuple[Path, int, str, str]]:
         for number, text in enumerate(_text(path).splitlines(), 1):
             match = _LINE.fullmatch(text)
             if match:
-                found.append((path, number, match.group(1), match.group(2).strip().strip("\"'")))
+                found.append((path, number, match.group(1), match.group(2).strip().strip("\"'"), False))
     return found
 
 
-def _of_directories(config_dir: Path) -> list[tuple[Path, int, str, str]]:
+def _of_directories(config_dir: Path) -> list[tuple[Path, int, str, str, bool]]:
     found = []
     for kind in ("pre", "deploy", "post"):
         directory = config_dir / "renewal-hooks" / kind
@@ -90,9 +91,23 @@ def _of_directories(config_dir: Path) -> list[tuple[Path, int, str, str]]:
         for path in paths:
             if not os.access(path, os.X_OK) or not path.is_file():
                 continue  # certbot does not run it
-            lines = [(number, text) for number, text in enumerate(_text(path).splitlines(), 1)
-                     if not _IDLE.fullmatch(text)]
-            found += [(path, number, kind, text.strip()) for number, text in lines] or [(path, 1, kind, ":")]
+            said = _text(path)
+            inside = _within_brackets(said)
+            lines = [(number, text) for number, text in enumerate(said.split("\n"), 1) if not _IDLE.fullmatch(text)]
+            found += [(path, number, kind, text.strip(), number in inside) for number, text in lines] or [
+                (path, 1, kind, ":", False)]
+    return found
+
+
+def _within_brackets(script: str) -> set[int]:
+    """The lines with a command of a group, a condition or a loop that begins on another line: without it nothing may be
+    left there, which a shell does not take."""
+    found, at, number = set(), 0, 1
+    for leaf in shellgroups.leaves(shellgroups.parse(script) or ()):
+        number += script.count("\n", at, leaf.simple.start)
+        at = leaf.simple.start
+        if any("\n" in script[group.start:at] for group, _ in leaf.within[-1:]):
+            found.add(number)
     return found
 
 

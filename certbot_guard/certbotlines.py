@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Iterator, Optional, Sequence
 
-from certbot_guard import shellwords
+from certbot_guard import shellgroups, shellwords
 
 FORCES = ("--force-renewal", "--force-renew", "--renew-by-default")
 # certbot's own, the name it had until 2016, and the script that installed it until 2021
@@ -101,6 +101,9 @@ def _in_line(line: str, depth: int) -> Iterator[Start]:
     if depth > _DEPTH or ("certbot" not in line and "letsencrypt" not in line):
         return
     read = shellwords.commands(line, substitutions=True)
+    parsed = shellgroups.parse(line) if read is None else None
+    if parsed is not None:
+        read = [leaf.simple for leaf in shellgroups.leaves(parsed)]
     if read is not None:
         for one in read:
             yield from _in_words(one.words, depth, True)

@@ -18,7 +18,9 @@ from certbot_guard import cron, plainfile
 READ_LIMIT_BYTES = 256 * 1024
 FILES_LIMIT = 200
 # Debian's /etc/cron.d/certbot (certbot 0.10 to 4.0) leaves the work to certbot.timer where systemd runs.
-ONLY_WITHOUT_SYSTEMD = re.compile(r"!\s*-d\s+/run/systemd/system")
+_ONLY_WITHOUT_SYSTEMD = re.compile(r"!\s*-d\s+/run/systemd/system")
+# It begins with a look for certbot, and stays behind as a conffile where the package is removed.
+_ONLY_WITH = re.compile(r"\s*(?:test|\[)\s+-x\s+(/[\w./+-]+)(?:\s+\])?\s*(?:\s-a\s|&&)")
 # run-parts(8): without a rule of one's own these are the names it runs, and Debian's cron those it reads in cron.d
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 # A name that was given to a file of its own, not to what an editor, dpkg or somebody who switched it off left
@@ -91,6 +93,14 @@ def without_comments(script: str) -> str:
     """A script's lines that do something, those that are continued in one."""
     said = script.replace("\\\n", " ").split("\n")
     return "\n".join(line for line in said if not line.lstrip().startswith("#"))
+
+
+def does_nothing(command: str, systemd: bool) -> bool:
+    """A line or a script that leaves it to certbot.timer on this machine, or that is for a program that is not there."""
+    if systemd and _ONLY_WITHOUT_SYSTEMD.search(command):
+        return True
+    wanted = _ONLY_WITH.match(command)
+    return wanted is not None and not os.access(wanted[1], os.X_OK)
 
 
 def is_looked_at(name: str, places: Places) -> bool:

@@ -18,7 +18,7 @@ CRON_PATH = "/usr/bin:/bin"
 SYSTEMD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 # What has a line look for its programs elsewhere than on its own PATH: sudoers(5) secure_path, a login shell, a PATH of
 # its own, a file that may set one
-OTHER_PATH = re.compile(r"(?:^|[\s;&|('\"])(?:(?:\S*/)?(?:sudo|doas|su|runuser)\s|PATH=|(?:\.|source)\s|"
+OTHER_PATH = re.compile(r"(?:^|[\s;&|('\"])(?:(?:[^\s;&|('\"]*/)?(?:sudo|doas|su|runuser)\s|PATH=|(?:\.|source)\s|"
                         r"(?:ba|z|k)?sh\s+-\w*l)")
 # systemd.service(5): what may stand before the program, and what is written twice to be meant once
 _PREFIX = re.compile(r"^[-@:+!|]+\s*")

@@ -16,6 +16,7 @@ from typing import Iterator, Mapping, Optional, Sequence
 
 from certbot_guard import certbotlines, cron, crondaemon, crontables, schedule, serviceunits, shellwords, timers
 from certbot_guard.job import CRON_PATH, Job, percent, programs, search_path, unit_words, which
+from certbot_guard.shellgroups import leaves, parse
 
 __all__ = ["Job", "find", "percent", "programs", "refused", "search_path", "unit_words", "which"]
 
@@ -133,14 +134,14 @@ def of_cron(places: schedule.Places, systemd: bool, deadline: float, inherited: 
                 continue  # cron does not know such a user: refused() has it
             job = of_entry(entry, user_column)
             job = replace(job, settings={**inherited, **job.settings})
-            if systemd and crontables.ONLY_WITHOUT_SYSTEMD.search(job.command):
+            if crontables.does_nothing(job.command, systemd):
                 continue
             found += [job] if job.starts() else list(_scripts_in(job))
     for directory in places.periodic:
         often = _PER_MONTH.get(directory.name.rpartition(".")[2])
         for path, said in crontables.scripts(directory, places, deadline):
             body = crontables.without_comments(said)
-            if not (systemd and crontables.ONLY_WITHOUT_SYSTEMD.search(body)):
+            if not crontables.does_nothing(body, systemd):
                 found += _of_script(path, said, "root", often, {"PATH": _PERIODIC_PATH})
     return found
 
@@ -160,8 +161,8 @@ def of_entry(entry: cron.Entry, user_column: bool) -> Job:
 
 def _scripts_in(job: Job) -> Iterator[Job]:
     """The scripts that a crontab line runs, where they start certbot."""
-    for one in shellwords.commands(job.command, substitutions=True) or []:
-        yield from _scripts_of(job, one.words)
+    for leaf in leaves(parse(job.command) or ()):
+        yield from _scripts_of(job, leaf.simple.words)
 
 
 def _scripts_of(job: Job, words: Sequence[str]) -> list[Job]:

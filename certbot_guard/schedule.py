@@ -6,6 +6,7 @@ cannot find out it says so. Used by what writes messages and by the ``certbot-gu
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import time
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Callable, Optional
 from zoneinfo import ZoneInfo
 
-from certbot_guard import cron, crontables, text, timers
+from certbot_guard import cron, crontables, plainfile, text, timers
 from certbot_guard.crontables import Places
 
 # For all of it, and for systemd's part: one that hangs leaves time for the crontabs.
 SECONDS, SYSTEMD_SECONDS = 1.8, 1.2
+_LOCALTIME, _LOCALTIME_LIMIT_BYTES = "/etc/localtime", 1024 * 1024
 NOT_FOUND = "no timer and no crontab line that runs certbot was found"
 
 # Debian's line, that of certbot's instructions (until 2021), and a shell's own
@@ -81,8 +83,7 @@ def words(attempt: Optional[Attempt], now: datetime, source: bool = True) -> str
 def local_zone() -> tzinfo:
     """The machine's time zone, with its rules; cron has no other."""
     try:
-        with open("/etc/localtime", "rb") as file:
-            return ZoneInfo.from_file(file)
+        return ZoneInfo.from_file(io.BytesIO(plainfile.whole(_LOCALTIME, _LOCALTIME_LIMIT_BYTES)))
     except (OSError, ValueError):
         return timezone.utc
 
@@ -106,7 +107,7 @@ def _of_cron(now: datetime, places: Places, systemd: bool, zone: tzinfo, deadlin
     for entry in entries:
         if time.monotonic() > deadline:
             break
-        if cron.renews(entry.command) and not (systemd and crontables.ONLY_WITHOUT_SYSTEMD.search(entry.command)):
+        if cron.renews(entry.command) and not crontables.does_nothing(entry.command, systemd):
             found += _attempts(entry, now, zone, f"{entry.source_path}, line {entry.line_number}", entry.command)
     for directory in places.periodic:
         for script, body in _scripts(directory, places, systemd, deadline):
@@ -131,7 +132,7 @@ def _scripts(directory: Path, places: Places, systemd: bool, deadline: float) ->
     """The scripts of /etc/cron.daily and the like that renew, with what they say."""
     said = ((path, crontables.without_comments(text)) for path, text in crontables.scripts(directory, places, deadline))
     return [(path, body) for path, body in said if any(map(cron.renews, body.split("\n")))
-            and not (systemd and crontables.ONLY_WITHOUT_SYSTEMD.search(body))]
+            and not crontables.does_nothing(body, systemd)]
 
 
 def _periodic(directory: Path, script: Path, body: str, entries: list[cron.Entry], places: Places, now: datetime,

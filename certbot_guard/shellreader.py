@@ -1,6 +1,7 @@
 """Reads a line of POSIX shell, as far as it is simple: commands, joined by operators, and no more.
 
-Pure: expands nothing, runs nothing, looks at no file. Used through :mod:`certbot_guard.shellwords`.
+Pure: expands nothing, runs nothing, looks at no file. Used through :mod:`certbot_guard.shellwords`, and by
+:mod:`certbot_guard.shellgroups`, which reads more.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Optional
 
 # Longer than any command of cron's (MAX_COMMAND is 1,000 there, cronie 131,072); more is not judged.
 LINE_LIMIT = 16 * 1024
-_RESERVED = frozenset({"!", "{", "}", "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case",
-                       "esac", "in", "select", "function", "[[", "coproc"})
-_BLANK = re.compile(r"(?:[ \t]|\\\n)+")
-_OPERATOR = re.compile(r"&&|\|\||;;|\|&|[;|\n]|&(?!>)")
-_REDIRECT = re.compile(r"([0-9]*)(&>>|&>|<<<|<<|<>|<&|>>|>&|>\||<|>)")
-_SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
+RESERVED = frozenset({"!", "{", "}", "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case",
+                      "esac", "in", "select", "function", "[[", "coproc"})
+BLANK = re.compile(r"(?:[ \t]|\\\n)+")
+OPERATOR = re.compile(r"&&|\|\||;;|\|&|[;|\n]|&(?!>)")
+REDIRECT = re.compile(r"([0-9]*)(&>>|&>|<<<|<<|<>|<&|>>|>&|>\||<|>)")
+SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
 _PLAIN = re.compile(r"""[^ \t\n\\'"`$&|;<>()]+""")
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_0-9@*#?$!-]\w*|\{[^}\"'`$\\]*\}|(?=[^({]|$))", re.ASCII)
 _DOUBLE_PLAIN = re.compile(r'[^"\\$`]+')
@@ -24,7 +25,7 @@ _ARITHMETIC = re.compile(r"\$\(\([^()'\"`]*(?:\([^()'\"`]*\)[^()'\"`]*)*\)\)")
 _SUBSTITUTION = re.compile(r"\$\([^()'\"`]*\)|`[^`'\"]*`")
 
 
-class _NotSimple(Exception):
+class NotSimple(Exception):
     """There is more in it than simple commands."""
 
 
@@ -60,13 +61,18 @@ def commands(line: str, substitutions: bool = False) -> Optional[list[Simple]]:
     if len(line) > LINE_LIMIT:
         return None
     try:
-        return _Reader(line, substitutions).read()
-    except _NotSimple:
+        return Reader(line, substitutions).read()
+    except NotSimple:
         return None
 
 
-class _Reader:
-    """Goes through the line once, from left to right."""
+class Reader:
+    """Goes through the line once, from left to right.
+
+    :cvar stops: what ends a command besides operators
+    """
+
+    stops = ""
 
     def __init__(self, line: str, substitutions: bool) -> None:
         self.line, self.at, self.substitutions = line, 0, substitutions
@@ -75,17 +81,17 @@ class _Reader:
         found: list[Simple] = []
         joined, must_follow = "", False
         while True:
-            one = self._simple(joined)
-            operator = _OPERATOR.match(self.line, self.at)
+            one = self.simple(joined)
+            operator = OPERATOR.match(self.line, self.at)
             if operator:
                 self.at = operator.end()
             spelled = operator[0] if operator else ""
             if spelled == ";;":
-                raise _NotSimple
+                raise NotSimple
             if one is None:
                 # An empty line is nothing; so is the line break after an operator. Any other gap is an error.
                 if spelled not in ("", "\n") or (must_follow and not spelled):
-                    raise _NotSimple
+                    raise NotSimple
                 if not spelled:
                     return found
                 if found and not must_follow:
@@ -98,32 +104,32 @@ class _Reader:
                 return found
             joined, must_follow = spelled, spelled in ("&&", "||", "|")
 
-    def _simple(self, joined: str) -> Optional[Simple]:
+    def simple(self, joined: str) -> Optional[Simple]:
         """The command that begins here; None where an operator or the end comes first."""
         words: list[str] = []
         redirects: list[str] = []
         settings: list[str] = []
         start, end = None, 0
         while True:
-            blank = _BLANK.match(self.line, self.at)
+            blank = BLANK.match(self.line, self.at)
             self.at = blank.end() if blank else self.at
             if self.line.startswith("#", self.at):
                 end_of_line = self.line.find("\n", self.at)
                 self.at = len(self.line) if end_of_line < 0 else end_of_line
-            if self.at >= len(self.line) or _OPERATOR.match(self.line, self.at):
+            if self.at >= len(self.line) or self.line[self.at] in self.stops or OPERATOR.match(self.line, self.at):
                 break
             begin = self.at
             start = begin if start is None else start
-            redirect = _REDIRECT.match(self.line, self.at)
+            redirect = REDIRECT.match(self.line, self.at)
             if redirect:
-                redirects.append(self._redirect(redirect))
+                redirects.append(self.redirect(redirect))
                 end = self.at
                 continue
-            word, quoted = self._word()
+            word, quoted = self.word()
             end = self.at
-            if not words and not quoted and word in _RESERVED:
-                raise _NotSimple
-            if not words and _SETTING.match(self.line, begin):
+            if not words and not quoted and word in RESERVED:
+                raise NotSimple
+            if not words and SETTING.match(self.line, begin):
                 settings.append(word)
             else:
                 words.append(word)
@@ -131,30 +137,30 @@ class _Reader:
             return None
         return Simple(tuple(words), joined, tuple(redirects), tuple(settings), start=start, end=end)
 
-    def _redirect(self, redirect: re.Match[str]) -> str:
+    def redirect(self, redirect: re.Match[str]) -> str:
         if redirect[2] in ("<<", "<<<"):
-            raise _NotSimple
+            raise NotSimple
         self.at = redirect.end()
-        blank = _BLANK.match(self.line, self.at)
+        blank = BLANK.match(self.line, self.at)
         self.at = blank.end() if blank else self.at
         begin = self.at
-        target, _ = self._word()
+        target, _ = self.word()
         if self.at == begin:
-            raise _NotSimple
+            raise NotSimple
         return redirect[0] + target
 
-    def _word(self) -> tuple[str, bool]:
+    def word(self) -> tuple[str, bool]:
         """The word that begins here, without its quotes, and whether it had any."""
         said: list[str] = []
         quoted = False
         while self.at < len(self.line):
             character = self.line[self.at]
-            if character in " \t\n&|;<>":
+            if character in " \t\n&|;<>" or character in self.stops:
                 break
             if character == "'":
                 end = self.line.find("'", self.at + 1)
                 if end < 0:
-                    raise _NotSimple
+                    raise NotSimple
                 said.append(self.line[self.at + 1:end])
                 self.at, quoted = end + 1, True
             elif character == '"':
@@ -165,7 +171,7 @@ class _Reader:
                 said.append("" if following == "\n" else following or "\\")
                 self.at, quoted = self.at + 2, quoted or following != "\n"
             else:
-                said.append(self._piece(_PLAIN))
+                said.append(self.piece(_PLAIN))
         self.at = min(self.at, len(self.line))
         return "".join(said), quoted
 
@@ -182,10 +188,10 @@ class _Reader:
                 said.append("" if following == "\n" else following if following in '$`"\\' else "\\" + following)
                 self.at += 2
             else:
-                said.append(self._piece(_DOUBLE_PLAIN))
-        raise _NotSimple
+                said.append(self.piece(_DOUBLE_PLAIN))
+        raise NotSimple
 
-    def _piece(self, plain: re.Pattern[str]) -> str:
+    def piece(self, plain: re.Pattern[str]) -> str:
         """A piece of a word that stands as it is written: plain characters, a variable, arithmetic."""
         patterns = [plain, _ARITHMETIC, _VARIABLE] + ([_SUBSTITUTION] if self.substitutions else [])
         for pattern in patterns:
@@ -193,4 +199,4 @@ class _Reader:
             if match:
                 self.at = match.end()
                 return match[0]
-        raise _NotSimple
+        raise NotSimple

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Optional, Sequence
 
+from certbot_guard import shellgroups
 from certbot_guard.shellreader import Simple, commands
 
 __all__ = ["Simple", "bare", "commands", "hook_verb", "inner_shell", "server_verb"]
@@ -94,13 +95,13 @@ def server_verb(words: Sequence[str], _depth: int = 0) -> Optional[str]:
 def hook_verb(hook: str, _depth: int = 0) -> Optional[str]:
     """The verb if the whole hook, a line of shell, does nothing but that to the machine's web server; else None.
 
-    ``sleep N``, ``true``, ``:`` and ``|| true`` beside it count as nothing. An Apache that is named by a configuration
-    file or directory of its own is not the machine's.
+    ``sleep N``, ``true``, ``:`` and ``|| true`` beside it count as nothing, and so do brackets around it. An Apache
+    that is named by a configuration file or directory of its own is not the machine's.
     """
     if _depth > _DEPTH:
         return None
     verbs: list[str] = []
-    for one in commands(hook) or []:
+    for one in _in_brackets(hook):
         if one.joined == "|" or any(setting.partition("=")[0] not in _HARMLESS_SETTINGS for setting in one.settings):
             return None
         left = bare(one.words)
@@ -112,6 +113,17 @@ def hook_verb(hook: str, _depth: int = 0) -> Optional[str]:
             return None
         verbs.append(verb)
     return verbs[0] if len(verbs) == 1 else None
+
+
+def _in_brackets(hook: str) -> list[Simple]:
+    """The commands of a line, also of those in ``{ ...; }`` and ``( ... )``; none where there is more in it."""
+    simple = commands(hook)
+    if simple is not None:
+        return simple
+    # A substitution may do anything.
+    found = shellgroups.leaves(shellgroups.parse(hook) or ()) if "$(" not in hook and "`" not in hook else []
+    plain = all(group.kind in ("{", "(") for leaf in found for group, _ in leaf.within)
+    return [leaf.simple for leaf in found] if plain else []
 
 
 def _judge(words: Sequence[str], depth: int) -> tuple[Optional[str], bool]:

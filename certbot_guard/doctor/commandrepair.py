@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from certbot_guard import job as jobs
-from certbot_guard import shellwords
+from certbot_guard import shellgroups, shellwords
 from certbot_guard.certbotlines import Start
 from certbot_guard.doctor import judging, lines
 from certbot_guard.job import Job
@@ -30,6 +30,7 @@ _ERRORS_AWAY = re.compile(r"\s*(?:2>>?\s*/dev/null|2>&-)")
 _DIRECT = re.compile(r"(?:/\S*/)?(?:apachectl|apache2ctl|httpd|apache2)\s+(?:-k\s*)?(graceful-stop|stop|start|restart)"
                      rf"{_END}")
 _HARD_STOP = re.compile(rf"((?:apachectl|apache2ctl|httpd|apache2)\s+(?:-k\s*)?)stop{_END}")
+_STOPS_OR_STARTS = frozenset({"stop", "graceful-stop", "start", "restart"})
 _LEFT_OUT_WITH = frozenset({"sleep", "true", ":"})
 
 
@@ -40,7 +41,8 @@ def mend(command: str, job: Job, context: Context, to_guard: bool = False, depth
     """
     steps = lines.steps(command)
     if steps is None:
-        return _by_pattern(command) if depth == 0 else None
+        made = _within(command, job, context, to_guard, depth)
+        return made if made is not None else _by_pattern(command) if depth == 0 else None
     inside = lines.inner(steps)
     if inside is not None and not steps[0].verb:
         if depth > 2:
@@ -86,6 +88,33 @@ def mend_hook(hook: str, context: Context) -> str:
 def _is_nothing(step: lines.Step) -> bool:
     words = step.simple.words
     return bool(words) and not step.starts and words[0] in _LEFT_OUT_WITH
+
+
+def _within(command: str, job: Job, context: Context, to_guard: bool, depth: int) -> Optional[str]:
+    """A command with groups, of which one list of simple commands has all that is to be mended; else None."""
+    nodes = shellgroups.parse(command)
+    steps = lines.steps_in(nodes or ())
+    ours = [number for number, step in enumerate(steps) if step.starts or step.verb in _STOPS_OR_STARTS]
+    certbots = [number for number in ours if steps[number].starts]
+    if depth > 2 or nodes is None or len(certbots) != 1:
+        return None
+    around = shellgroups.shared([leaf.within for leaf in (steps[number].leaf for number in ours) if leaf is not None])
+    commands = around[-1][0].parts[around[-1][1]] if around else nodes
+    if commands[-1].then == "&":
+        return None
+    first, last = commands[0].start, commands[-1].end
+    inside, rest = command[first:last], command[last:]
+    plain = lines.steps(inside)
+    away = [group for group, _ in around if lines.thrown_away(group.redirects)]
+    if plain is None or len(away) > 1:
+        return None
+    if away and not lines.tells(steps, certbots[0]):
+        # What the whole group throws away becomes certbot's own, from where it can be taken.
+        at = next((step.simple.end for step in plain if step.starts), 0)
+        inside = inside[:at] + " >/dev/null 2>&1" + inside[at:]
+        rest = command[last:away[0].close] + command[away[0].end:]
+    mended = mend(inside, job, context, to_guard, depth + 1)
+    return shellgroups.peeled(command[:first] + mended + rest) if mended else None
 
 
 def _by_pattern(command: str) -> Optional[str]:

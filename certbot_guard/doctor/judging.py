@@ -38,8 +38,10 @@ def of_job(job: Job, context: Context) -> list[Result]:
                         "file.",
                         "Write five fields, the user (in /etc/crontab and /etc/cron.d only), and the command.")]
     starts = job.starts()
-    if not starts or len(starts) > _STARTS_LIMIT:
+    if not starts:
         return []
+    if len(starts) > _STARTS_LIMIT:
+        return [stopping.not_read(job)]
     found: list[Optional[Result]] = [stopping.stops(job, context)]
     found += [timing.percent(job), timing.extra_user(job), timing.not_found(job, context)]
     found += [_auto(job, starts), _forces(job, starts)]
@@ -73,9 +75,7 @@ def _hooks(job: Job, starts: list[Start], context: Context) -> Optional[Result]:
 
 def hook_trouble(hook: str, context: Context) -> Optional[tuple[str, str]]:
     """How a hook stops Apache, and why that will hurt; None where it does not."""
-    steps = lines.steps(hook) or []
-    inside = lines.inner(steps)
-    for step in (lines.steps(inside) or []) if inside is not None else steps:
+    for step in lines.read_script(hook).steps:
         stops = step.server == "apache" and step.verb in ("stop", "graceful-stop")
         if not stops or not lines.is_direct(step.simple.words):
             continue
@@ -97,20 +97,15 @@ def _thrown_away(job: Job, context: Context) -> Optional[Result]:
     starts = job.starts()
     if context.channels and (guarded_all or all(start.guarded for start in starts)):
         return None
-    steps = lines.steps(caller.whole if caller.shell else shlex.join(unit_words(caller.command)))
-    for number, step in enumerate(steps or []):
+    steps = lines.read(caller.whole if caller.shell else shlex.join(unit_words(caller.command))).steps
+    for number, step in enumerate(steps):
         ours = step.starts or (job.caller is not None and number == 0)
-        if ours and not lines.tells(steps or [], number):
+        if ours and not lines.tells(steps, number):
             if lines.thrown_away(step.simple.redirects):
                 return _thrown(caller, _to_nobody(caller, step))
             if no_mail(caller) and not any(">" in one and "&" not in one for one in step.simple.redirects) \
-                    and step.simple.then != "|":
+                    and not step.piped:
                 return _thrown(caller, 'MAILTO="" above this line has cron throw away what it writes.')
-    inside = lines.inner(steps) if steps else None
-    within = lines.steps(inside) if inside is not None else None
-    for number, step in enumerate(within or []):
-        if step.starts and lines.thrown_away(step.simple.redirects) and not lines.tells(within or [], number):
-            return _thrown(caller, _to_nobody(caller, step))
     return None
 
 

@@ -6,19 +6,24 @@ Used by doctor's mistakes, which judge, and by :mod:`certbot_guard.doctor.repair
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Sequence
 
-from certbot_guard import certbotlines, shellwords
+from certbot_guard import certbotlines, shellgroups, shellwords
 from certbot_guard.certbotlines import Start
+from certbot_guard.shellgroups import Group, Leaf, Node
 from certbot_guard.shellreader import LINE_LIMIT
 from certbot_guard.shellwords import Simple
 
-_CONTROL_WORDS = re.compile(r"^\s*(?:(?:if|then|else|elif|do|while|until|!)\s+)*")
-_CONTROL_ENDS = re.compile(r"\s*;\s*(?:then|do)\s*$")
+# What may stand before and behind the commands of one line of a script that cannot be read as a whole
+_OPENS = ("if", "then", "else", "elif", "do", "while", "until", "!", "{")
+_CLOSES = ("then", "do", "{", "}", "fi", "done", ")", ";", "esac")
+_FUNCTION = re.compile(r"^[ \t]*(?:function[ \t]+[\w.:-]+|[\w.:-]+[ \t]*\([ \t]*\))", re.MULTILINE)
 _LINES_LIMIT = 2000
+SCRIPT_LIMIT = 64 * 1024
 # More than anybody writes into one line
 _STEPS_LIMIT = 100
+_SHELLS_LIMIT = 4
 _SERVICE_VERBS = {"stop": "stop", "start": "start", "restart": "start"}
 _INIT_SCRIPT = re.compile(r"/etc/(?:rc\.d/)?init\.d/([\w.@-]+)")
 _REDIRECT = re.compile(r"([0-9]*)(&>>|&>|>&|>>|>\||>)(.*)", re.DOTALL)
@@ -32,34 +37,127 @@ class Step:
 
     :ivar server: ``apache``, or the name of another service
     :ivar verb: ``stop``, ``graceful-stop``, ``start``, ``restart``, ``reload``; None: something else
+    :ivar leaf: where it stands among groups
     """
 
     simple: Simple
     verb: Optional[str]
     server: str
     starts: tuple[Start, ...]
+    leaf: Optional[Leaf] = None
+
+    @property
+    def piped(self) -> bool:
+        return self.leaf.piped if self.leaf else self.simple.then == "|"
+
+    def excludes(self, later: Step) -> bool:
+        """Whether only one of both is ever run."""
+        return bool(self.leaf and later.leaf and self.leaf.excludes(later.leaf))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a line or a script says.
+
+    :ivar nodes: its commands, and what stands around them
+    :ivar steps: all of its commands, in the order in which they stand there; of :func:`shellgroups.leaves`
+    :ivar unread: the pieces of it that cannot be told
+    """
+
+    nodes: tuple[Node, ...]
+    steps: tuple[Step, ...]
+    unread: tuple[str, ...] = ()
 
 
 def steps(line: str) -> Optional[list[Step]]:
     """The commands of a line of shell; None where it is more than simple commands."""
-    read = shellwords.commands(line, substitutions=True)
-    return None if read is None or len(read) > _STEPS_LIMIT else [_step(one) for one in read]
+    read_ = shellwords.commands(line, substitutions=True)
+    return None if read_ is None or len(read_) > _STEPS_LIMIT else [_step(one) for one in read_]
 
 
-def steps_of_script(body: str) -> list[Step]:
-    """The commands of a script in their order, as far as they are simple; what is behind an ``if`` counts."""
-    whole = steps(body)
+def read(line: str) -> Reading:
+    """A line of shell with its groups, conditions and loops, and with what ``sh -c`` in it runs."""
+    return _read(line, LINE_LIMIT, _STEPS_LIMIT) or Reading((), (), (line,))
+
+
+def read_script(body: str) -> Reading:
+    """A script; where it cannot be read as a whole, its lines in their order, as far as each can be."""
+    whole = _read(body, SCRIPT_LIMIT, shellgroups.COMMANDS_LIMIT)
     if whole is not None:
         return whole
-    found: list[Step] = []
-    for line in body.split("\n")[:_LINES_LIMIT]:
-        left = _CONTROL_ENDS.sub("", _CONTROL_WORDS.sub("", line[:LINE_LIMIT]))
-        for number, step in enumerate(steps(left) or []):
-            simple = step.simple
-            if not number:
-                simple = Simple(simple.words, "\n", simple.redirects, simple.settings, simple.then)
-            found.append(Step(simple, step.verb, step.server, step.starts))
-    return found
+    nodes: list[Node] = []
+    unread = [body] if _FUNCTION.search(body) else []  # who calls what when is not known
+    lines = body.split("\n")
+    for line in lines[:_LINES_LIMIT]:
+        # As it is; without what belongs to other lines; without the redirections of what ends on it
+        closed = max(line.rfind(")"), line.rfind("}"), 0)
+        for left in (line, _uncovered(line[:LINE_LIMIT]), _uncovered(line[:closed])):
+            found = _read(left, LINE_LIMIT, _STEPS_LIMIT) if left or not line.strip() else None
+            if found is not None:
+                break
+        if found is None:
+            unread.append(line)
+        elif found.nodes:
+            nodes += [replace(found.nodes[0], joined="\n"), *found.nodes[1:]]
+            unread += found.unread
+    return Reading(tuple(nodes), steps_in(nodes), (*unread, *lines[_LINES_LIMIT:]))
+
+
+def steps_in(nodes: Sequence[Node]) -> tuple[Step, ...]:
+    """Every command of what has been read."""
+    return tuple(replace(_step(leaf.simple), leaf=leaf) for leaf in shellgroups.leaves(nodes))
+
+
+def _read(text: str, limit: int, most: int) -> Optional[Reading]:
+    parsed = shellgroups.parse(text, limit)
+    nodes = None if parsed is None else shellgroups.expanded(parsed)
+    if nodes is None:
+        return None
+    unread: list[str] = []
+    nodes = tuple(_opened(one, unread, 0) for one in nodes)
+    found = steps_in(nodes)
+    return Reading(nodes, found, tuple(unread)) if len(found) <= most else None
+
+
+def _opened(node: Node, unread: list[str], depth: int) -> Node:
+    """The same, with each ``sh -c LINE`` as a subshell."""
+    if isinstance(node, Group):
+        return replace(node, parts=tuple(tuple(_opened(one, unread, depth) for one in part) for part in node.parts))
+    line = shellwords.inner_shell(node.words)
+    unread += map(_substituted, node.settings if line is not None else (*node.words, *node.settings))
+    if line is None:
+        return node
+    parsed = shellgroups.parse(line) if depth < _SHELLS_LIMIT else None
+    inside = None if parsed is None else shellgroups.expanded(parsed)
+    if inside is None:
+        unread.append(line)
+    if not inside:
+        return node
+    return Group("(", (tuple(_opened(one, unread, depth + 1) for one in inside),), node.joined, node.redirects,
+                 node.then, node.start, node.end, node.end)
+
+
+def _substituted(word: str) -> str:
+    """What the substitutions in a word run, which is not looked at; an empty string where there are none."""
+    match = re.search(r"\$\(|`", word)
+    return word[match.start():max(word.rfind(")"), word.rfind("`"))] if match else ""
+
+
+def _uncovered(line: str) -> str:
+    """A line of a script without the words and brackets that belong to lines before or after it."""
+    left = line.strip()
+    before = None
+    while left != before:
+        before = left
+        for word in _OPENS:
+            if left.startswith(word) and left[len(word):len(word) + 1] in (" ", "\t", ""):
+                left = left[len(word):].lstrip()
+        left = left[1:].lstrip() if left.startswith("(") else left
+        for word in _CLOSES:
+            if left.endswith(word) and (not word.isalpha() or left[:-len(word)].endswith((" ", "\t", ";")) or
+                                        left == word):
+                left = left[:-len(word)].rstrip()
+    return left
 
 
 def inner(step_list: Sequence[Step]) -> Optional[str]:
@@ -73,19 +171,21 @@ def around(step_list: Sequence[Step]) -> Optional[tuple[int, int, Optional[int]]
         if not step.starts:
             continue
         for before in range(number - 1, -1, -1):
+            if step_list[before].verb is None or step_list[before].excludes(step):
+                continue
             if step_list[before].verb in ("start", "restart", "reload"):
                 break
             if step_list[before].verb in ("stop", "graceful-stop"):
-                server = step_list[before].server
-                after = [later for later in range(number + 1, len(step_list))
-                         if step_list[later].server == server and step_list[later].verb in ("start", "restart")]
+                after = starts_after(step_list, before, number)
                 return before, number, after[0] if after else None
     return None
 
 
-def needs_success(step_list: Sequence[Step], certbot: int, start: int) -> bool:
-    """Whether the start after certbot depends on how certbot ended."""
-    return any(step.simple.joined in ("&&", "||") for step in step_list[certbot + 1:start + 1])
+def starts_after(step_list: Sequence[Step], stop: int, certbot: int) -> list[int]:
+    """What starts the server again behind certbot."""
+    return [later for later in range(certbot + 1, len(step_list))
+            if step_list[later].server == step_list[stop].server and step_list[later].verb in ("start", "restart")
+            and not step_list[certbot].excludes(step_list[later])]
 
 
 def is_direct(words: Sequence[str]) -> bool:

@@ -39,6 +39,10 @@ MISTAKES = (
             "due, and for as long as certbot takes, which may hang at the CA for minutes. If certbot is killed "
             "there, nobody starts the server. After `apachectl stop` or `graceful-stop` under systemd the start may "
             "do nothing: it exits 0, and Apache is down as soon as the old process has left."),
+    Mistake("line-not-read", "A line may stop the web server around certbot, and cannot be read",
+            "Commands are read with the groups, conditions, loops and functions around them. What is more than that "
+            "(a quote that is not closed, commands inside `$(...)`, more than 20 brackets within each other) is not "
+            "judged; where the word `stop` is in it, that is said instead of nothing."),
     Mistake("force-renewal", "Certificates are ordered at every run, due or not",
             "With `--force-renewal` every run orders new certificates. Let's Encrypt issues the same set of names at "
             "most 5 times in 7 days; then it refuses, also the renewal that would be needed. Without the option "
@@ -136,7 +140,7 @@ class Context:
 
 def of_job(job: Job, context: Context) -> list[Result]:
     """What is wrong with one job; nothing where it is fine, or where its timer is off and it does not run."""
-    from certbot_guard.doctor import judging, repair
+    from certbot_guard.doctor import judging, repair, stopping
 
     if job.active is False:
         return []
@@ -144,7 +148,7 @@ def of_job(job: Job, context: Context) -> list[Result]:
         found = judging.of_job(job, context)
         return repair.with_instead(found, job, context)
     except (RecursionError, ValueError, IndexError):  # no text of anybody's stops the other checks
-        return []
+        return [stopping.not_read(job)]
 
 
 def of_hooks(hooks: Sequence[object], context: Context) -> list[Result]:

@@ -10,10 +10,10 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Optional
 
-from certbot_guard import cron, shellwords
+from certbot_guard import cron, shellgroups, shellwords
 from certbot_guard import job as jobs
 from certbot_guard import jobs as finding
-from certbot_guard.doctor import commandrepair, judging, lines
+from certbot_guard.doctor import commandrepair, judging, lines, stopping
 from certbot_guard.doctor.result import Result
 from certbot_guard.doctor.steps import steps_of
 from certbot_guard.job import Job
@@ -38,7 +38,8 @@ def with_instead(found: list[Result], job: Job, context: Context) -> list[Result
         if place(result) not in made:
             own = job.caller if job.caller is not None and result.where == job.caller.source else job
             made[place(result)] = instead(own, [one for one in found if place(one) == place(result)], context) or ""
-    return [replace(result, instead=made[place(result)]) for result in found]
+    return [replace(result, instead=made[place(result)], remedy=result.remedy if made[place(result)] else
+                    result.remedy.replace(stopping.PUT, stopping.BY_HAND)) for result in found]
 
 
 def instead(job: Job, found: list[Result], context: Context) -> Optional[str]:
@@ -137,8 +138,7 @@ def _is_fine(text: str, job: Job, context: Context) -> bool:
 
 def _script_line(job: Job, ids: set[str], context: Context) -> Optional[str]:
     """The line of the script that starts certbot; what stops and starts the server around it is to go."""
-    steps = lines.steps(job.command)
-    if steps is None:
+    if lines.steps(job.command) is None and shellgroups.parse(job.command) is None:
         return commandrepair.mend(job.command, job, context) if ids == {"force-renewal"} else None
     around = bool(ids & {"cron-stop-and-start", "cron-stop-start-sequence"})
     whole = steps_of(job)

@@ -10,17 +10,19 @@ from certbot_guard.doctor.result import PROBLEM, Result
 from certbot_guard.job import Job
 
 
+def reading_of(job: Job) -> lines.Reading:
+    """What a job's line or script says, as far as it can be told."""
+    if job.body:
+        return lines.read_script(job.body)
+    if job.shell:
+        return lines.read(job.whole)
+    words = jobs.unit_words(job.command)
+    return lines.read(shlex.join(words)) if words else lines.Reading((), (), (job.command,))
+
+
 def steps_of(job: Job) -> list[lines.Step]:
     """The commands of a job; empty where they cannot be told."""
-    if job.body:
-        return lines.steps_of_script(job.body)
-    if job.shell:
-        found = lines.steps(job.whole) or []
-    else:
-        words = jobs.unit_words(job.command)
-        found = lines.steps(shlex.join(words)) or [] if words else []
-    inside = lines.inner(found)
-    return (lines.steps(inside) or []) if inside is not None else found
+    return list(reading_of(job).steps)
 
 
 def result(id_: str, job: Job, says: str, why: str, remedy: str, status: str = PROBLEM) -> Result:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Optional
 
 from certbot_guard import job as jobs
 from certbot_guard import shellwords, text
 from certbot_guard.doctor import lines
+from certbot_guard.doctor.reached import reached
 from certbot_guard.doctor.result import WARNING, Result
-from certbot_guard.doctor.steps import result, steps_of
+from certbot_guard.doctor.steps import reading_of, result
 from certbot_guard.job import Job
 
 if TYPE_CHECKING:
     from certbot_guard.doctor.mistakes import Context
+
+# What to do where there is a line to put instead, and where there is none
+PUT = "Put this line instead"
+BY_HAND = "Take out what stops and starts Apache, and put `certbot-guard run --` before certbot"
+_STOP, _START = re.compile(r"\b(?:one)?stop\b"), re.compile(r"\b(?:one|re|onere)?start\b")
 
 
 def stops(job: Job, context: Context) -> Optional[Result]:
@@ -20,22 +27,32 @@ def stops(job: Job, context: Context) -> Optional[Result]:
         found = _unit_stops(job)
         if found:
             return found
-    steps = steps_of(job)
+    reading = reading_of(job)
+    steps = reading.steps
     where = lines.around(steps)
     if where is None:
-        return None
+        return _not_read(job, reading)
     stop, certbot, start = where
+    if start is None and any(_START.search(piece) for piece in reading.unread):
+        return not_read(job)
     server = "Apache" if steps[stop].server == "apache" else text.line(steps[stop].server, 60)
     remedy = f"Let certbot stop {server} itself, by hooks: they run only when something is due."
     if server == "Apache":
-        remedy = ("Put this line instead: Apache serves on, and is stopped, for some seconds, only for a challenge "
-                  "that cannot pass through it." + _adopt(context))
+        remedy = (f"{PUT}: Apache serves on, and is stopped, for some seconds, only for a challenge that cannot pass "
+                  "through it." + _adopt(context))
     if start is None:
         says = f"{server} is stopped before certbot runs, and this line does not start it again."
         return result("cron-stop-and-start", job, says,
                       f"certbot's hooks run only when a renewal is tried: while nothing is due, {server} is stopped "
                       "and stays down.", remedy)
-    if lines.needs_success(steps, certbot, start) or (job.body and "set -e" in job.body):
+    after = lines.starts_after(steps, stop, certbot)
+    failing, succeeding = (reached(reading.nodes, certbot, succeeds) for succeeds in (False, True))
+    if all(succeeding[number] is False for number in after):
+        says = f"{server} is started again only if certbot fails."
+        return result("cron-stop-and-start", job, says,
+                      "certbot succeeds also while nothing is due: then the start is not reached, and "
+                      f"{server} stays down until somebody looks. Nobody is told.", remedy)
+    if not any(failing[number] for number in after):
         why = ("If the CA does not answer for a minute, or one of the names fails, certbot ends with an error, the "
                f"start is not reached, and {server} stays down until somebody looks. Nobody is told.")
         if context.systemd and lines.is_direct(steps[stop].simple.words):
@@ -48,6 +65,21 @@ def stops(job: Job, context: Context) -> Optional[Result]:
         why += (" Under systemd the start may do nothing while the old Apache still serves a visitor: it exits 0, "
                 "and Apache is down.")
     return result("cron-stop-start-sequence", job, f"{server} is stopped for the whole of every run.", why, remedy)
+
+
+def _not_read(job: Job, reading: lines.Reading) -> Optional[Result]:
+    """A word for what may be such a stop, and cannot be told."""
+    return not_read(job) if any(_STOP.search(piece) for piece in reading.unread) else None
+
+
+def not_read(job: Job) -> Result:
+    what = "this script" if job.body else "this line"
+    return result("line-not-read", job, f"Whether {what} stops a web server around certbot cannot be told: there is "
+                  "more in it than doctor can read.",
+                  "A server that is stopped around certbot is down for the whole of every run, and stays down where "
+                  "the start after it is not reached.",
+                  "Look whether it stops a web server. Where it does, take out what stops and starts it, and put "
+                  "`certbot-guard run --` before certbot.", WARNING)
 
 
 def _unit_stops(job: Job) -> Optional[Result]:

@@ -15,7 +15,7 @@ from certbot_guard.schedule import Places
 
 STORY = "00 04 01,15 * * apachectl graceful-stop && certbot renew --force-renewal && apachectl start"
 DEBIAN = ("SHELL=/bin/sh\nPATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin\n\n0 */12 * * * root "
-          "test -x /usr/bin/certbot -a \\! -d /run/systemd/system && perl -e 'sleep int(rand(43200))' && certbot -q "
+          "test -x /usr/bin/env -a \\! -d /run/systemd/system && perl -e 'sleep int(rand(43200))' && certbot -q "
           "renew\n")
 
 
@@ -56,6 +56,17 @@ def test_debians_line_is_a_job_only_where_systemd_is_not(places: Places) -> None
     assert find(places, ask=lambda _command, _seconds: "") == []
 
 
+@pytest.mark.parametrize("wanted", ["test -x {} -a \\! -d /run/systemd/system &&", "test -x {} &&", "[ -x {} ] &&"])
+def test_a_line_for_a_certbot_that_was_removed_is_no_job(places: Places, wanted: str) -> None:
+    line = f"0 */12 * * * root {wanted} certbot -q renew\n"
+    (places.cron_d / "certbot").write_text(line.format(places.crontab.parent / "bin" / "certbot"))
+    assert find(places) == []
+    (places.crontab.parent / "bin" / "certbot").touch(mode=0o755)
+    assert len(find(places)) == 1
+    (places.cron_d / "certbot").write_text("0 0 * * * root test -x /nonexistent || certbot renew\n")
+    assert len(find(places)) == 1
+
+
 @pytest.mark.parametrize(("line", "often"), [
     ("0 0,12 * * *", 60), ("0 3 * * *", 30), ("0 3 * * 1", 30 / 7), ("@weekly", 30 / 7), ("@monthly", 1), ("@reboot",
     None),
@@ -74,7 +85,9 @@ def test_how_often_a_line_runs(places: Places, line: str, often: Optional[float]
     ("snap run certbot.renew", "/snap/bin/certbot.renew renew"), ("su root -c 'certbot renew'", "certbot renew"),
     ("python3 -m certbot renew", " renew"), ("docker run certbot/certbot renew", " renew"),
     ("docker compose exec web certbot renew", " renew"), ("if a; then certbot renew; fi", "certbot renew"),
-    ("(sleep 1; certbot renew)", "certbot renew"),
+    ("(sleep 1; certbot renew)", "certbot renew"), ("{ sleep 1; certbot renew -n; } >/dev/null", "certbot renew"),
+    ("! ( certbot renew --pre-hook '( a; b )' )", "certbot renew"), ("( echo certbot renew )", ""),
+    ("( certbot renew", "certbot renew"),
     ("certbot --apache -n -d example.com", "certbot "),
     ("letsencrypt renew", "letsencrypt renew"), ("/opt/certbot-auto renew", "/opt/certbot-auto renew"),
     ("a; certbot certonly -d x; certbot renew", "certbot certonly, certbot renew"),
@@ -111,6 +124,18 @@ def test_scripts_that_cron_runs(places: Places, tmp_path: Path) -> None:
     assert first.runs_per_month == first.caller.runs_per_month and first.user == "root"
     assert first.settings["PATH"] == "/opt/certbot/bin:/usr/bin:/bin" and "# certbot" not in first.body
     assert second.source == f"{plain}, line 1" and second.starts()[0].forces
+
+
+def test_options_are_read_inside_of_brackets() -> None:
+    (start,) = certbotlines.starts("( certbot renew --pre-hook '( a; b )' --post-hook=c; )")
+    assert start.read and start.value("--pre-hook") == "( a; b )" and start.value("--post-hook") == "c"
+
+
+def test_scripts_that_a_crontab_line_runs_in_brackets(places: Places, tmp_path: Path) -> None:
+    script = program(tmp_path / "bin/renew", "#!/bin/sh\n{\n  certbot renew\n} >/dev/null\n")
+    places.crontab.write_text(f"0 3 * * 0 root ( cd / && {{ {script}; }} ) >/dev/null 2>&1 || true\n")
+    (found,) = find(places)
+    assert (found.source, found.under) == (f"{script}, line 3", "script")
 
 
 def test_scripts_of_run_parts(places: Places) -> None:

@@ -52,6 +52,7 @@ STOP, SEQUENCE, FORCE, RARE, OFTEN = ("cron-stop-and-start", "cron-stop-start-se
                                       "runs-too-rarely", "runs-too-often")
 HOOK, AWAY, AUTO, PERCENT, USER = ("hook-graceful-stop", "output-thrown-away", "certbot-auto", "cron-percent",
                                    "cron-extra-user")
+UNREAD, INSTEAD = "line-not-read", "{guard} run --retry-for 6h -- {bin}/certbot renew --quiet"
 # (the line of a user's own crontab, what is wrong with it, what is to stand there instead: None where that is not told)
 WRONG = [
     (STORY, {STOP, FORCE, RARE}, "00 04,16 * * * {guard} run --retry-for 6h -- {bin}/certbot renew --quiet"),
@@ -82,6 +83,47 @@ WRONG = [
      "0 6,18 * * * certbot renew --pre-hook 'service nginx stop' --post-hook 'systemctl restart nginx' -n -q"),
     ("0 3 * * * service nginx stop; certbot renew; service nginx start", {SEQUENCE},
      "0 3 * * * certbot renew --pre-hook 'service nginx stop' --post-hook 'service nginx start'"),
+    # groups, subshells, conditions, loops, functions
+    ("0 4 * * * { apachectl stop; certbot renew; apachectl start; }", {SEQUENCE}, "0 4 * * * " + INSTEAD),
+    ("0 4 * * * ( apachectl stop && certbot renew && apachectl start )", {STOP}, "0 4 * * * " + INSTEAD),
+    ("0 4 * * * (apachectl stop; certbot renew; apachectl start) >/dev/null 2>&1", {SEQUENCE, AWAY},
+     "0 4 * * * " + INSTEAD),
+    ("0 4 * * * { systemctl stop apache2; certbot renew; systemctl start apache2; } || true", {SEQUENCE},
+     "0 4 * * * { " + INSTEAD + "; } || true"),
+    ("0 4 * * * ! ( apachectl stop; certbot renew; apachectl start )", {SEQUENCE}, "0 4 * * * ! ( " + INSTEAD + " )"),
+    ("0 4 * * * ( { (apachectl stop; certbot renew; apachectl start); } )", {SEQUENCE}, "0 4 * * * " + INSTEAD),
+    ("0 4 * * * cd / && ( apachectl stop; certbot renew -q; apachectl start ) >>/var/log/le 2>&1", {SEQUENCE},
+     "0 4 * * * cd / && ( {guard} run --retry-for 6h -- {bin}/certbot renew -q ) >>/var/log/le 2>&1"),
+    ("0 4 * * * if true; then apachectl stop; certbot renew; apachectl start; fi", {SEQUENCE},
+     "0 4 * * * if true; then " + INSTEAD + "; fi"),
+    ("0 4 * * * for a in b c; do apachectl stop; certbot renew --cert-name $a; apachectl start; done", {SEQUENCE},
+     "0 4 * * * for a in b c; do {guard} run --retry-for 6h -- {bin}/certbot renew --quiet --cert-name $a; done"),
+    ("0 4 * * * ( apachectl stop; certbot renew; apachectl start ) 2>&1 | logger", {SEQUENCE},
+     "0 4 * * * ( " + INSTEAD + " ) 2>&1 | logger"),
+    ("0 4 * * * (set -e; apachectl stop; certbot renew; apachectl start)", {STOP}, "0 4 * * * set -e; " + INSTEAD),
+    ("0 4 * * * (certbot renew) >/dev/null 2>&1", {AWAY}, "0 4 * * * certbot renew --quiet"),
+    ("0 4 * * * ( sleep 5; certbot renew --force-renewal; )", {FORCE}, "0 4 * * * sleep 5; certbot renew"),
+    # the stop, certbot and the start are not in one list: left alone
+    ("0 4 * * * ( apachectl stop; certbot renew ); apachectl start", {SEQUENCE}, None),
+    ("0 4 * * * ( apachectl stop; certbot renew ) && apachectl start", {STOP}, None),
+    ("0 4 * * * apachectl stop; ( certbot renew || exit 1 ); apachectl start", {SEQUENCE}, None),
+    ("0 4 * * * apachectl stop; certbot renew || { echo no; exit 1; }; apachectl start", {STOP}, None),
+    ("0 4 * * * apachectl stop; if certbot renew; then apachectl start; fi", {STOP}, None),
+    ("0 4 * * * apachectl stop; if certbot renew; then apachectl start; else apachectl start; fi", {SEQUENCE}, None),
+    ("0 4 * * * apachectl stop; until certbot renew; do sleep 60; done; apachectl start", {STOP}, None),
+    ("0 4 * * * { apachectl stop; certbot renew; apachectl start & }", {SEQUENCE}, None),
+    ("0 4 * * * off() { apachectl stop; }; off; certbot renew; apachectl start", {SEQUENCE}, None),
+    ("0 4 * * * sh -c 'apachectl stop; certbot renew; apachectl start' || true", {SEQUENCE}, None),
+    ("0 4 * * * case $HOME in /root) apachectl stop;; esac; certbot renew; apachectl start", {SEQUENCE}, None),
+    # which way certbot ends counts
+    ("0 4 * * * apachectl stop; certbot renew || true; apachectl start", {SEQUENCE}, ""),
+    ("0 4 * * * apachectl stop && certbot renew || apachectl start", {STOP}, ""),
+    # what cannot be read is said
+    ("0 4 * * * { apachectl stop; certbot renew; apachectl start", {UNREAD}, None),
+    ("0 4 * * * apachectl stop; certbot renew; echo 'done", {UNREAD}, None),
+    ("0 4 * * * x=$(apachectl stop); certbot renew", {UNREAD}, None),
+    ("0 4 * * * sh -c '{ apachectl stop; certbot renew; apachectl start' || true", {UNREAD}, None),
+    ("0 4 * * * " + "(" * 30 + "apachectl stop; certbot renew" + ")" * 30, {UNREAD}, None),
     ("0 3 * * * certbot renew --force-renewal", {FORCE}, "0 3 * * * certbot renew"),
     ("0 3 * * * certbot --force-renew renew -q", {FORCE}, "0 3 * * * certbot renew -q"),
     ("0 3 * * 1 certbot renew --renew-by-default", {FORCE, RARE}, "0 3,15 * * * certbot renew"),
@@ -156,6 +198,10 @@ FINE = [
         "0 3 1 * * certbot --version",
     '0 0 1 * * "/opt/acme.sh"/acme.sh --cron --home "/opt/acme.sh" >/dev/null 2>&1',
     "0 4 * * 0 apachectl stop && tar cf /b.tar /srv && apachectl start", "0 4 1 * * echo certbot renew --force-renewal",
+    "0 3 * * * if true; then apachectl stop; else certbot renew -q; fi", "0 3 * * * (certbot renew -q) || mail root",
+    "0 3 * * * ( certbot renew >/dev/null 2>&1 ) || mail root", "0 3 * * * until certbot renew -q; do sleep 60; done",
+    "0 3 * * * { apachectl stop; apachectl start; }; certbot renew -q", "0 3 * * * certbot renew -q --cert-name 'a",
+    "0 3 * * * off() { apachectl stop; }; certbot renew -q", "0 3 * * * ( sleep 5; certbot renew -q ) 2>&1 | logger",
     "0 3 * * * docker compose -f /srv/x.yml run --rm certbot renew -q", "0 4 1 * * apt-get -y upgrade certbot",
 ]
 
@@ -175,7 +221,7 @@ bin_: Path,
         return
     (new,) = offered
     if instead:
-        assert new == instead.format(bin=bin_, guard="/opt/guard/bin/certbot-guard")
+        assert new == instead.replace("{bin}", str(bin_)).replace("{guard}", "/opt/guard/bin/certbot-guard")
     assert new and mistakes.of_job(job(new, bin_), context) == []
 
 
@@ -200,6 +246,27 @@ def test_the_storys_line_is_explained(bin_: Path, context: mistakes.Context) -> 
     assert "certbot-guard adopt" in found["cron-stop-and-start"].remedy
     assert "5 times in 7 days" in found["force-renewal"].why
     assert found["runs-too-rarely"].says == "certbot runs on about 2 days of the month."
+
+
+def test_where_there_is_no_line_to_put_instead_it_says_what_to_do(bin_: Path, context: mistakes.Context) -> None:
+    for line, begins in (("{ apachectl stop; certbot renew; apachectl start; }", "Put this line instead: Apache"),
+                         ("( apachectl stop; certbot renew ); apachectl start", "Take out what stops and starts")):
+        (found,) = mistakes.of_job(job(f"0 4 * * * {line}", bin_), context)
+        assert found.remedy.startswith(begins)
+
+
+def test_a_start_that_only_a_failure_reaches_is_told_apart(bin_: Path, context: mistakes.Context) -> None:
+    for line, says in (("apachectl stop && certbot renew || apachectl start", "again only if certbot fails."),
+                       ("( apachectl stop; certbot renew || apachectl start )", "again only if certbot fails."),
+                       ("( apachectl stop; certbot renew; true && apachectl start )", "the whole of every run."),
+                       ("( apachectl stop; certbot renew; test $? = 0 && apachectl start )",
+                        "only if certbot succeeds.")):
+        (found,) = mistakes.of_job(job(f"0 4 * * * {line}", bin_), context)
+        assert found.says.endswith(says)
+
+
+def test_more_starts_than_anybody_writes_are_said_to_be_unread(context: mistakes.Context) -> None:
+    assert ids(mistakes.of_job(job("0 4 * * * " + "certbot renew;" * 101), context)) == {UNREAD}
 
 
 def test_a_line_that_would_still_make_a_mistake_is_not_offered(bin_: Path, context: mistakes.Context) -> None:
@@ -282,6 +349,8 @@ def test_mail_to_nobody(bin_: Path, context: mistakes.Context) -> None:
     assert found.instead.endswith(f"certbot-guard run --retry-for 6h -- {bin_}/certbot renew -q")
     assert mistakes.of_job(job(TWICE + "certbot renew -q >>/var/log/le 2>&1", bin_, MAILTO=""), context) == []
     assert mistakes.of_job(job(TWICE + "certbot renew -q", bin_, MAILTO="ops@example.com"), context) == []
+    assert mistakes.of_job(job(TWICE + "( certbot renew -q; true ) 2>&1 | sponge /x", bin_, MAILTO=""), context) == []
+    assert ids(mistakes.of_job(job(TWICE + "( certbot renew -q; true )", bin_, MAILTO=""), context)) == {AWAY}
 
 
 def test_what_all_jobs_do_together_is_often_enough(bin_: Path, context: mistakes.Context) -> None:
@@ -318,17 +387,30 @@ def script(body: str, **more: Any) -> Job:
 @pytest.mark.parametrize(("body", "wrong"), [
     ("apachectl stop\ncertbot renew\napachectl start", {SEQUENCE}),
     ("set -e\napachectl graceful-stop\n\ncertbot renew -q\napachectl start", {STOP}),
-    ("systemctl stop apache2\nif certbot renew; then\n  systemctl start apache2\nfi", {SEQUENCE}),
+    ("systemctl stop apache2\nif certbot renew; then\n  systemctl start apache2\nfi", {STOP}),
     ("certbot renew --force-renewal", {FORCE}), ("cd /x\nfor a in b; do\n  certbot renew --force-renewal\ndone",
     {FORCE}),
     ("certbot renew -q\nsystemctl reload apache2", set()), ("systemctl start apache2\ncertbot renew", set()),
     ("systemctl stop apache2\ntar cf x y\nsystemctl start apache2\ncertbot renew", set()),
+    ("{\n  apachectl stop\n  certbot renew\n  apachectl start\n} >/dev/null 2>&1", {SEQUENCE}),
+    ("(\n  apachectl stop &&\n  certbot renew &&\n  apachectl start\n) || true", {STOP}),
+    ("off() {\n  apachectl stop\n}\non()\n{ apachectl start; }\noff\ncertbot renew -q\non", {SEQUENCE}),
+    ("if [ -x /usr/bin/certbot ]\nthen\n  ( apachectl stop\n    certbot renew\n    apachectl start )\nfi", {SEQUENCE}),
+    ("case $1 in\n  a|b) apachectl stop ;;\n  *) certbot renew ;;\nesac", set()),
+    ("cat <<E\n( { 'apachectl stop\nE\ncertbot renew -q", set()),
+    # not read as a whole: line by line, as far as that goes
+    ("diff <(a) <(b)\n( apachectl stop\ncertbot renew -q\napachectl start ) >/dev/null", {SEQUENCE}),
+    ("diff <(a) <(b)\napachectl stop\ncertbot renew -q\necho 'x\ny'; apachectl start", {UNREAD}),
+    ("diff <(a) <(b)\nif true; then\napachectl stop $(\ncertbot renew -q\n)\nfi", {UNREAD}),
+    ("off() { apachectl stop; }\ndiff <(a)\nif true; then off; fi\noff() { :; }\ncertbot renew -q", {UNREAD}),
 ])
 def test_scripts_are_read_line_by_line(body: str, wrong: set[str], context: mistakes.Context) -> None:
     found = mistakes.of_job(script(body), context)
     assert ids(found) == wrong
     for result in found:
-        if "if certbot" not in body:
+        if result.id == UNREAD:
+            assert result.status == "warning" and result.instead == "" and "this script" in result.says
+        elif "if certbot" not in body and "renew &&" not in body:
             assert "certbot" in result.instead and "force" not in result.instead
             assert mistakes.of_job(script(result.instead), context) == []
 
@@ -437,6 +519,18 @@ def test_cli_ini_and_directory_hooks(config_dir: Path, context: mistakes.Context
         (HOOK, "stop.sh, line 3", "systemctl stop apache2")]
     (config_dir / "cli.ini").write_text("\n".join(one.instead for one in found[:3]))
     assert len(mistakes.of_hooks(hookfiles.find(config_dir, [config_dir / "cli.ini"]), around)) == 1
+
+
+def test_hooks_in_brackets(config_dir: Path, context: mistakes.Context) -> None:
+    for number, hook in enumerate(("{ apachectl stop; }", "( apachectl graceful-stop; sleep 2 ) 2>/dev/null",
+                                   "if true; then apachectl stop; fi", "apachectl $(cat /x; apachectl stop)",
+                                   "( systemctl stop apache2 )", "echo 'x")):
+        (config_dir / f"renewal/{number}.conf").write_text(f"[renewalparams]\npre_hook = {hook}\n")
+    found = mistakes.of_hooks(hookfiles.find(config_dir), context)
+    assert [(one.id, one.status, one.instead) for one in found] == [
+        (HOOK, "problem", "pre_hook = { systemctl stop apache2; }"),
+        (HOOK, "problem", "pre_hook = ( systemctl stop apache2; sleep 2 ) 2>/dev/null"),
+        (HOOK, "problem", "pre_hook = if true; then systemctl stop apache2; fi"), (UNREAD, "warning", "")]
 
 
 def test_where_certbot_has_no_files_there_is_nothing(tmp_path: Path, context: mistakes.Context) -> None:

@@ -20,7 +20,7 @@ DEBIAN = """# /etc/cron.d/certbot: crontab entries for the certbot package
 SHELL=/bin/sh
 PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
 
-0 */12 * * * root test -x /usr/bin/certbot -a \\! -d /run/systemd/system && perl -e 'sleep int(rand(43200))' \
+0 */12 * * * root test -x /usr/bin/env -a \\! -d /run/systemd/system && perl -e 'sleep int(rand(43200))' \
 && certbot -q renew
 """
 # systemctl show, as systemd 252 prints it
@@ -102,6 +102,8 @@ def test_debians_line_sleeps_at_random_and_does_nothing_where_systemd_runs(place
     assert words(look(places)) == (
         f"at 2026-11-24 12:00 UTC or up to 12 hours later ({places.cron_d}/certbot, line 5)")
     assert look(places, systemd=ask()) is None
+    (places.cron_d / "certbot").write_text(DEBIAN.replace("/usr/bin/env", "/nonexistent/certbot"))
+    assert look(places) is None
 
 
 @pytest.mark.parametrize("sleep, seconds", [

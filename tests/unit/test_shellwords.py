@@ -109,6 +109,8 @@ def test_nothing_is_no_verb() -> None:
     ("service apache2 stop || true", "stop"), ("/etc/init.d/apache2 stop; sleep 2", "stop"),
     (": && apachectl start", "start"), ("apachectl stop >/dev/null 2>&1 &", "stop"),
     ("sh -c 'sleep 1; apachectl start'", "start"), ("LC_ALL=C apachectl graceful # quietly", "reload"),
+    ("{ apachectl stop; }", "stop"), ("( sudo apachectl graceful-stop ) >/dev/null 2>&1 || true", "graceful-stop"),
+    ("( { (apachectl start); } )", "start"), ("sh -c '( apachectl stop )'", "stop"),
     # these do more, or not to the machine's own Apache, or nobody can tell
     ("systemctl stop apache2 php-fpm", None), ("apachectl stop && rm -rf x", None), ("apachectl stop | cat", None),
     ("apachectl -f /x.conf -k stop", None), ("apachectl stop; apachectl start", None),
@@ -116,7 +118,11 @@ def test_nothing_is_no_verb() -> None:
     ("/srv/stop.sh", None), ("true", None), ("sleep 5", None), ("apachectl 'stop", None),
     ("true x; apachectl stop", None),
     ("if true; then apachectl stop; fi", None), ("apachectl stop || mail root", None),
-    ("sleep $(rm x); apachectl stop", None),
+    ("sleep $(rm x); apachectl stop", None), ("{ apachectl stop; rm x; }", None), ("{ apachectl stop", None),
+    ("( sleep $(rm x); apachectl stop )", None), ("! ( apachectl stop )", None), ("off() { apachectl stop; }", None),
+    ("( apachectl stop; apachectl start )", None), ("( apachectl stop ) | cat", None),
+    ("{ A=1 apachectl stop; }", None),
+    ("for a in b; do apachectl stop; done", None), ("( if true; then apachectl stop; fi )", None),
 ])
 def test_a_hook_that_does_nothing_else_is_told_by_its_verb(hook: str, verb: Optional[str]) -> None:
     assert hook_verb(hook) == verb
