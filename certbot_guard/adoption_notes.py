@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import renewaldir
+from certbot_guard import plainfile, renewaldir
 from certbot_guard.errors import GuardError
 from certbot_guard.trust import shown
 
@@ -105,7 +105,7 @@ def newest_certificate(config_dir: Path, lineage: str) -> tuple[str, str]:
     """The name in archive/ of the certificate that live/ leads to, and its SHA-256; empty where none can be read."""
     try:
         name = os.path.basename(os.readlink(config_dir / "live" / lineage / "cert.pem"))
-        return name, digest((config_dir / "live" / lineage / "cert.pem").read_bytes())
+        return name, _certificate_digest(config_dir / "live" / lineage / "cert.pem")
     except OSError:
         return "", ""
 
@@ -120,6 +120,10 @@ def _is_of_another(config_dir: Path, lineage: str, note: Note) -> bool:
         return True
     try:
         live = config_dir / "live" / lineage / "cert.pem"
-        return digest((live.parent / os.readlink(live)).with_name(name).read_bytes()) != known
+        return _certificate_digest((live.parent / os.readlink(live)).with_name(name)) != known
     except OSError:
         return False  # certbot or a person has cleared old certificates away
+
+
+def _certificate_digest(path: Path) -> str:
+    return digest(plainfile.whole(path, plainfile.PEM_LIMIT_BYTES))

@@ -35,7 +35,8 @@ def _directories(path: Path) -> tuple[str, ...]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not hold certbot up
         with open(descriptor, "rb") as stream:
-            found = _STATE_DIR.search(stream.read(_SETTINGS_LIMIT_BYTES))
+            # None: a pipe that somebody holds open and says nothing in
+            found = _STATE_DIR.search(stream.read(_SETTINGS_LIMIT_BYTES) or b"")
     except OSError:
         return ()  # without settings nobody was told of anything
     if found is None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import history_rows, invocation, lineages, notify, standing_rows, verdict
+from certbot_guard import history_rows, invocation, lineages, notify, plainfile, standing_rows, verdict
 from certbot_guard import journal as journals
 from certbot_guard.config import Config
 from certbot_guard.errors import StateError
@@ -114,10 +114,13 @@ def count(config: Config, bases: list[Path], config_dirs: Optional[list[Path]], 
 
 def _open(base: Path, settings: str) -> journals.Journal:
     """Read-only: a damaged database is set aside, and told of, by those whose business it is."""
+    path = base / journals.FILE
     try:
-        address = (base / journals.FILE).absolute().as_uri()
+        if not path.is_file():  # SQLite would wait for a pipe
+            raise OSError("it is no plain file")
+        address = path.absolute().as_uri()
         database = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise StateError(f"the state database cannot be read: {error}") from error
     return journals.Journal(base, database, None, settings)
 
@@ -160,7 +163,7 @@ def _lineage(path: Path) -> Lineage:
     named = found.get("cert")
     certificate = Path(named) if isinstance(named, str) else path.parents[1] / "live" / name / "cert.pem"
     try:
-        return Lineage(name, guarded, lineages.validity_of(certificate.read_bytes()))
+        return Lineage(name, guarded, lineages.validity_of(plainfile.read(certificate, plainfile.PEM_LIMIT_BYTES)))
     except (OSError, ValueError):
         return Lineage(name, guarded, None)
 

@@ -25,6 +25,7 @@ SECONDS = 20.0
 _PLACES = ("/usr/bin", "/usr/local/bin", "/snap/bin")
 _ENVIRONMENTS = ("opt/*/bin", "root/.local/bin")
 _DPKG_LIST = Path("/var/lib/dpkg/info/certbot.list")
+_DPKG_LIST_LIMIT_BYTES = 1024 * 1024
 # snapd puts one program there for all of its applications: /snap/bin/certbot leads to /usr/bin/snap
 _SNAP = "/usr/bin/snap"
 _SNAPS = Path("/snap")
@@ -205,7 +206,7 @@ def _with_answer(blank: Installation, answer: dict[str, Any]) -> Installation:
 
 def _is_debians(program: Path, real: Path) -> bool:
     try:
-        listed = _DPKG_LIST.read_text("utf-8", "replace").split("\n")
+        listed = plainfile.whole(_DPKG_LIST, _DPKG_LIST_LIMIT_BYTES).decode("utf-8", "replace").split("\n")
     except OSError:
         return False
     return str(real) in listed or str(program) in listed and not program.is_symlink()

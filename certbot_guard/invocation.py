@@ -7,6 +7,7 @@ are; certbot's own parser (certbot._internal.cli) is not public.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -16,6 +17,7 @@ _DEFAULTS = {"config-dir": "/etc/letsencrypt", "logs-dir": "/var/log/letsencrypt
 _VERBS = {"run", "certonly", "renew", "delete", "revoke", "register", "unregister", "update_account", "install",
           "config_changes", "rollback", "plugins", "update_symlinks", "enhance", "certificates", "reconfigure",
           "show_account", "auth"}
+_FILE_LIMIT = 1024 * 1024  # characters
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,26 @@ def _cli_ini(said: dict[str, str]) -> list[str]:
 def _file_options(path: str) -> dict[str, str]:
     found = {}
     try:
-        with open(path, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
+        with open(path, encoding="utf-8", errors="replace", opener=_plain) as file:
+            said = file.read(_FILE_LIMIT + 1)
+            for line in said.split("\n") if len(said) <= _FILE_LIMIT else ():
                 name, equals, value = line.strip().partition("=")
                 if equals and not name.startswith(("#", ";")) and name.strip().lstrip("-") in _DEFAULTS:
                     found[name.strip().lstrip("-")] = value.strip().strip("\"'")
     except OSError:
         pass
     return found
+
+
+def _plain(path: str, flags: int) -> int:
+    """For ``open()``, as its opener: a plain file is opened, and nothing else is waited for or read.
+
+    As :mod:`certbot_guard.plainfile` does it: a certbot with nothing due comes by here, and pays for no further import.
+
+    :raises OSError: it cannot be opened, or is no plain file.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError("it is no plain file")

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import configlines
+from certbot_guard import configlines, plainfile
 from certbot_guard.stakes import Validity
 
 _LIMIT_BYTES = 1024 * 1024
@@ -42,8 +42,7 @@ def parsed(renewal_file: Path, interpolation: bool = True) -> Any:
     """
     import configobj  # certbot requires it, and reads these files with it
 
-    with open(renewal_file, "rb") as stream:
-        data = stream.read(_LIMIT_BYTES + 1)
+    data = plainfile.read(renewal_file, _LIMIT_BYTES + 1)
     number = configlines.slow(data.decode("utf-8", "replace"))
     if number is not None or len(data) > _LIMIT_BYTES:
         raise ValueError(f"line {number} may take for ever to read" if number else "it is too large")
@@ -83,7 +82,7 @@ def certificate_path(config_dir: Path, lineage: str) -> Path:
 def validity(config_dir: Path, lineage: str) -> Optional[Validity]:
     """Of the certificate that this lineage has on disk now; None if it cannot be read."""
     try:
-        data = certificate_path(config_dir, lineage).read_bytes()
+        data = plainfile.read(certificate_path(config_dir, lineage), plainfile.PEM_LIMIT_BYTES)
     except OSError:
         return None
     return validity_of(data)

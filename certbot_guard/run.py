@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
+from certbot_guard import plainfile
 from certbot_guard.errors import StateError
 from certbot_guard.eventlog import EventLog, append, line_of
 from certbot_guard.runrecord import is_record
@@ -30,6 +31,8 @@ TELL_LOCK = "tell.lock"
 EVENTS = "events.jsonl"
 FACTS = "run.json"
 SOCKET = "control"
+# The command line is in it, which Linux lets have 6 MiB.
+_FACTS_LIMIT_BYTES = 16 * 1024 * 1024
 
 
 def boot_id() -> str:
@@ -105,10 +108,7 @@ class Run:
     def load(cls, directory: Path) -> Run:
         """:raises StateError: there is no readable record in ``directory``."""
         try:
-            # A pipe would keep us waiting.
-            with open(directory / FACTS, encoding="utf-8",
-                      opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as stream:
-                facts = json.load(stream)
+            facts = json.loads(plainfile.whole(directory / FACTS, _FACTS_LIMIT_BYTES).decode("utf-8"))
             if not is_record(facts):
                 raise ValueError("not the record of a run")
         except (OSError, ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 from certbot_guard import lease as leases
+from certbot_guard import plainfile
 from certbot_guard.errors import JournalError
 
 VERSION = 3
@@ -157,8 +158,7 @@ def set_aside(path: Path) -> Path:
 
 def _refuse_newer(path: Path) -> None:
     # Read without SQLite, which may write even then: https://www.sqlite.org/fileformat2.html, user version at 60.
-    with open(path, "rb") as file:
-        header = file.read(100)
+    header = plainfile.read(path, 100)
     if header.startswith(b"SQLite format 3\0") and int.from_bytes(header[60:64], "big", signed=True) > VERSION:
         raise JournalError(f"{path} was written by a newer version of certbot-guard; it is left as it is")
 

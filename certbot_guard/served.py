@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from certbot_guard import lineages
+from certbot_guard import lineages, plainfile
 from certbot_guard.interfaces import IWebServer
 
 _PATIENCE_SECONDS = 10.0
@@ -74,7 +74,7 @@ def _fingerprints(archive: Path) -> set[str]:
     found = set()
     for path in archive.glob("cert*.pem"):
         try:
-            found.add(_fingerprint(ssl.PEM_cert_to_DER_cert(path.read_text("ascii"))))
+            found.add(_fingerprint(ssl.PEM_cert_to_DER_cert(_content(path).decode("ascii"))))
         except (OSError, ValueError):
             continue
     return found
@@ -82,7 +82,7 @@ def _fingerprints(archive: Path) -> set[str]:
 
 def _newest(path: Path) -> Optional[str]:
     try:
-        return _fingerprint(ssl.PEM_cert_to_DER_cert(path.read_text("ascii")))
+        return _fingerprint(ssl.PEM_cert_to_DER_cert(_content(path).decode("ascii")))
     except (OSError, ValueError):
         return None
 
@@ -91,8 +91,12 @@ def _names(path: Path) -> list[str]:
     from cryptography import x509
 
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        certificate = x509.load_pem_x509_certificate(_content(path))
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return list(found.get_values_for_type(x509.DNSName))
     except (OSError, ValueError, x509.ExtensionNotFound):
         return []
+
+
+def _content(path: Path) -> bytes:
+    return plainfile.read(path, plainfile.PEM_LIMIT_BYTES)

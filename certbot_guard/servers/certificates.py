@@ -13,6 +13,7 @@ from __future__ import annotations
 import ssl
 from typing import Iterator, Optional
 
+from certbot_guard import plainfile
 from certbot_guard.errors import PairError
 from certbot_guard.servers.configuration import TLS, Configuration, Named
 
@@ -98,6 +99,8 @@ def _check_pair(certificate: Named, key: Named, password_elsewhere: bool) -> Non
     except ssl.SSLError:
         pass
     try:
+        for path in (certificate.path, key.path):
+            plainfile.check(path, plainfile.BUNDLE_LIMIT_BYTES)
         context.load_cert_chain(certificate.path, key.path, password=_refuse_password)
     except _Encrypted:
         if not password_elsewhere:
@@ -116,17 +119,23 @@ def _check_pair(certificate: Named, key: Named, password_elsewhere: bool) -> Non
 
 def _check_readable(named: Named) -> None:
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=named.path)
+        _load(named.path)
     except OSError as error:
         raise _refusal(f"{named.path} cannot be read as PEM", named, error) from error
 
 
 def _parses(path: str) -> bool:
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        _load(path)
     except OSError:
         return False
     return True
+
+
+def _load(path: str) -> None:
+    """:raises OSError: it cannot be read, or holds no certificate (SSLError is one)."""
+    plainfile.check(path, plainfile.BUNDLE_LIMIT_BYTES)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
 
 
 def _refuse_password() -> bytes:

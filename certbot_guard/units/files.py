@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from certbot_guard import plainfile
 from certbot_guard.errors import GuardError
 from certbot_guard.trust import shown
 
@@ -49,8 +50,7 @@ def read_ours(path: Path) -> Optional[str]:
             raise GuardError(f"{shown(path)} is no file that certbot-guard wrote but "
                              + (f"a link to {shown(Path(os.readlink(path)))}" if stat.S_ISLNK(status.st_mode)
                                 else "something else") + "; it is left as it is. Remove it first")
-        with open(path, "rb") as file:
-            text = file.read(_READ_LIMIT_BYTES).decode("utf-8", "replace")
+        text = plainfile.read(path, _READ_LIMIT_BYTES).decode("utf-8", "replace")
     except FileNotFoundError:
         return None
     except OSError as error:

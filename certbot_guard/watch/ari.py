@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Callable, Optional
 
+from certbot_guard import plainfile
 from certbot_guard.outages import parsed
 from certbot_guard.watch import renewalinfo
 from certbot_guard.watch.files import Lineage, Note
@@ -28,7 +29,6 @@ _AFTER_FAILURE = timedelta(hours=6)
 _PATIENCE = timedelta(days=1)
 # As for what is due: whoever has not missed it for a month does not need it.
 _FORGOTTEN = timedelta(days=30)
-_CERTIFICATE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,7 @@ def _certificate(lineage: Lineage) -> tuple[str, str]:
     if lineage.certificate is None:
         return "", ""
     try:
-        with open(lineage.certificate, "rb") as file:
-            found = x509.load_pem_x509_certificate(file.read(_CERTIFICATE_BYTES))
+        found = x509.load_pem_x509_certificate(plainfile.read(lineage.certificate, plainfile.PEM_LIMIT_BYTES))
         return hashlib.sha256(found.public_bytes(Encoding.DER)).hexdigest(), renewalinfo.ident(found)
     except (OSError, ValueError):
         return "", ""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
 
-from certbot_guard import entrypoints, lineages, stakes
+from certbot_guard import entrypoints, lineages, plainfile, stakes
 from certbot_guard.phrases import moment
 from certbot_guard.stakes import Validity
 
@@ -24,7 +24,6 @@ _INTERVAL = re.compile(r"\s*(\d{1,4})\s*(second|minute|hour|day|week|month|year)
 _SECONDS_IN = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800, "month": 2592000, "year": 31536000}
 # Whoever has not missed it for a month does not need it.
 _FORGOTTEN = timedelta(days=30)
-_KEY_LIMIT_BYTES = 256 * 1024
 
 Note = Callable[..., object]
 
@@ -115,7 +114,7 @@ def _certificate(path: Path) -> tuple[Optional[Validity], tuple[str, ...]]:
     from cryptography import x509
 
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        certificate = x509.load_pem_x509_certificate(plainfile.read(path, plainfile.PEM_LIMIT_BYTES))
     except (OSError, ValueError):
         return None, ()
     try:
@@ -178,13 +177,12 @@ def _fits(certificate: Path, key: Path) -> Optional[bool]:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
     try:
-        with open(certificate, "rb") as first, open(key, "rb") as second:
-            shown = x509.load_pem_x509_certificate(first.read(_KEY_LIMIT_BYTES)).public_key()
-            data = second.read(_KEY_LIMIT_BYTES)
-            try:  # that an RSA key is one at all costs 30 ms, and is not the question
-                private = load_pem_private_key(data, None, unsafe_skip_rsa_key_validation=True)
-            except TypeError:  # cryptography < 39
-                private = load_pem_private_key(data, None)
+        first, data = (plainfile.read(path, plainfile.PEM_LIMIT_BYTES) for path in (certificate, key))
+        shown = x509.load_pem_x509_certificate(first).public_key()
+        try:  # that an RSA key is one at all costs 30 ms, and is not the question
+            private = load_pem_private_key(data, None, unsafe_skip_rsa_key_validation=True)
+        except TypeError:  # cryptography < 39
+            private = load_pem_private_key(data, None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
         return None
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from certbot_guard import plainfile
 from certbot_guard.watch.tls import Place
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s*([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
-_LIMIT_BYTES = 256 * 1024
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
 _NUMBER = re.compile(r"cert(\d{1,9})\.pem")
 
 
@@ -212,8 +212,7 @@ def _number(path: Path) -> int:
 def _certificates(path: Path, quietly: bool = False) -> tuple[bytes, ...]:
     """Of a PEM file, DER. ``quietly``: none where it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(_LIMIT_BYTES)
+        data = plainfile.read(path, plainfile.PEM_LIMIT_BYTES)
         return tuple(base64.b64decode(match.group(1)) for match in _PEM.finditer(data))
     except (OSError, ValueError):
         if quietly:

@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from typing import Any, Callable, Optional
 from urllib.parse import urljoin, urlsplit
 
-from certbot_guard import __version__
+from certbot_guard import __version__, plainfile
 from certbot_guard.outages import parsed
 
 # What a CA may ask for at most: who is to be silent for years would never hear of a revocation.
@@ -295,5 +295,7 @@ def _trust(bundle: str, _of_openssl: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if bundle:
         folder = os.path.isdir(bundle)
+        if not folder:
+            plainfile.check(bundle, plainfile.BUNDLE_LIMIT_BYTES)
         context.load_verify_locations(cafile=None if folder else bundle, capath=bundle if folder else None)
     return context

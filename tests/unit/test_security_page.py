@@ -29,7 +29,8 @@ _PATH_FILES = frozenset((
     "read_text", "read_bytes", "write_text", "write_bytes", "touch", "unlink", "rmdir", "mkdir", "rename", "symlink_to",
     "hardlink_to", "link_to", "chmod", "lchmod"))
 # Whoever calls one of them reads a file that the page has to say something of.
-_OUR_READERS = frozenset(("plainfile.opened", "plainfile.read", "read_trusted", "trust.read_trusted"))
+_OUR_READERS = frozenset(("plainfile.opened", "plainfile.read", "plainfile.whole", "plainfile.check", "read_trusted",
+                          "trust.read_trusted"))
 _BY_OPENSSL = frozenset(("load_cert_chain", "load_verify_locations"))
 # A socket's address is a file where it is one word; of the network it is a pair, or a name for one.
 _SOCKET_FILES = frozenset({"bind", "connect"})
@@ -152,7 +153,8 @@ def test_each_threat_names_a_test() -> None:
     ("open('x')", FILES), ("os.open('x', 0)", FILES), ("path.read_bytes()", FILES), ("path.open()", FILES),
     ("path.open('rb')", FILES), ("path.replace(other)", FILES), ("os.fchmod(1, 2)", FILES), ("path.unlink()", FILES),
     ("shutil.rmtree(x)", FILES), ("tempfile.mkstemp()", FILES), ("server.bind(path)", FILES),
-    ("sqlite3.connect(x)", FILES), ("plainfile.read(path, 9)", FILES), ("read_trusted(path)", FILES),
+    ("sqlite3.connect(x)", FILES), ("plainfile.read(path, 9)", FILES), ("plainfile.whole(path, 9)", FILES),
+    ("plainfile.check(path, 9)", FILES), ("read_trusted(path)", FILES),
     ("context.load_cert_chain(path)", FILES), ("subprocess.run(words)", COMMANDS), ("os.system('x')", COMMANDS),
     ("os.execv(a, b)", COMMANDS), ("shutil.which('x')", COMMANDS), ("os.fork()", COMMANDS),
     ("os.kill(pid, 9)", SIGNALS), ("child.terminate()", SIGNALS), ("os.killpg(pid, 9)", SIGNALS),
