@@ -1,21 +1,25 @@
 """Pings for a dead man's switch that follows Healthchecks' protocol (https://healthchecks.io/docs/http_api/).
 
-Knows nothing of the journal, and keeps nothing. No ping raises, none takes longer than :data:`DEADLINE_SECONDS`, and
-none quotes its URL: whoever knows it can ping. Each is made by a process of its own (:mod:`certbot_guard.pinger`).
+Knows nothing of the journal, and keeps nothing. No ping raises, none waits for its service longer than
+:data:`DEADLINE_SECONDS`, or for its own process longer than :data:`START_SECONDS` besides, and none quotes its URL:
+whoever knows it can ping. Each is made by a process of its own (:mod:`certbot_guard.pinger`).
 Called by settle, ``certbot-guard watch`` and ``certbot-guard run``.
 """
 
 from __future__ import annotations
 
 import json
-import time
+import signal
 import uuid
 from typing import Any, Optional
 
 from certbot_guard import text, unprivileged, verdict
 from certbot_guard.config import Config
 
+# What the service has, from the moment that the process which asks it is ready to.
 DEADLINE_SECONDS = 5.0
+# For that process to be ready, which is no service's fault: 0.3 to 2 s on a slow machine.
+START_SECONDS = 10.0
 _REASON_LIMIT = 160
 _OURS = uuid.UUID("a8f6a0a4-0c35-5a5e-9d06-5b2f7c0c6c1d")
 
@@ -67,13 +71,13 @@ def settled(config: Config, facts: dict[str, Any], events: list[dict[str, Any]])
         return f"the heartbeat was not sent: {type(error).__name__}"
 
 
-def _ping(url: str, signal: str, rid: str, body: str) -> Optional[str]:
-    """By a process that is killed at the deadline: a name server that hangs, or an answer of one byte a second,
-    would outlast every timeout of a socket's."""
-    job = {"url": url, "signal": signal, "rid": rid, "body": body, "limit": _limits.get(url),
-           "deadline": time.monotonic() + DEADLINE_SECONDS}
+def _ping(url: str, what: str, rid: str, body: str) -> Optional[str]:
+    """By a process that the kernel ends at the deadline: a name server that hangs, or an answer of one byte a second,
+    would outlast every timeout of a socket's. One that is never ready, or has lost that clock, is killed from here."""
+    job = {"url": url, "signal": what, "rid": rid, "body": body, "limit": _limits.get(url), "seconds": DEADLINE_SECONDS}
     try:
-        problem, answer = unprivileged.ask("certbot_guard.pinger", json.dumps(job).encode(), DEADLINE_SECONDS)
+        problem, answer = unprivileged.ask("certbot_guard.pinger", json.dumps(job).encode(),
+                                           START_SECONDS + DEADLINE_SECONDS)
     except OSError as error:
         reason: Optional[str] = f"no process could be started for it: {error.strerror or type(error).__name__}"
     else:
@@ -83,10 +87,10 @@ def _ping(url: str, signal: str, rid: str, body: str) -> Optional[str]:
 
 def _heard(url: str, problem: str, answer: bytes) -> Optional[str]:
     """What the process has said, who may have come under a stranger's influence."""
-    if problem.startswith("ended"):
-        return f"the process that pings {problem}"
-    if problem:
+    if problem == f"ended with code {-signal.SIGALRM}":
         return f"no whole answer within {DEADLINE_SECONDS:g} s"
+    if problem:
+        return f"the process that pings: {problem}"
     try:
         said = json.loads(answer)
         reason, limit = said["reason"], said["limit"]

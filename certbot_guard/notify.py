@@ -17,11 +17,12 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Optional
 
 from zope.interface import implementer
 
-from certbot_guard import options, outcomes, unprivileged
+from certbot_guard import options, outcomes, plainfile, unprivileged
 from certbot_guard.config import Config
 from certbot_guard.errors import StateError
 from certbot_guard.interfaces import INotifier
@@ -29,6 +30,7 @@ from certbot_guard.journal import Journal, Waiting
 from certbot_guard.message import Message, as_delivered
 from certbot_guard.outcomes import OutcomeFile
 from certbot_guard.standing import Taker
+from certbot_guard.trust import READ_LIMIT_BYTES
 
 # The channel of a machine where none is configured.
 SYSLOG = "syslog"
@@ -149,7 +151,7 @@ class _Batch:
 
 def _take(journals: list[Journal], targets: dict[str, dict], tried: set, held: ExitStack) -> tuple[_Batch, bool]:
     """Lease each channel that has something to get; say too whether one of them is leased to another process."""
-    batch, busy = _Batch({}, {}), False
+    batch, busy, leased = _Batch({}, {}), False, []
     for journal in journals:
         try:
             channels = [name for name in journal.channels_waiting() if name in targets]
@@ -164,7 +166,10 @@ def _take(journals: list[Journal], targets: dict[str, dict], tried: set, held: E
                 else:
                     ours.append(name)
                     batch.leases.setdefault(name, []).extend([] if lease.descriptor is None else [lease.descriptor])
-        outcomes.collect(journal, ours)
+        leased.append((journal, ours))
+    for journal, ours in leased:  # of all of them, before anything is sent again
+        outcomes.collect(journal, ours, [other for other in journals if other is not journal])
+    for journal, ours in leased:
         for name in ours:
             batch.items.setdefault(name, []).extend(_intend(journal, name, tried))
     for items in batch.items.values():
@@ -195,7 +200,7 @@ def _deliver(batch: _Batch, targets: dict[str, dict], deadline_seconds: float) -
     if not batch:
         return []
     wanted = {name: items for name, items in batch.items.items() if items}
-    files = {name: OutcomeFile.create(items[0].journal.directory, name) for name, items in wanted.items()}
+    files = {name: OutcomeFile.create(_directory(items), name) for name, items in wanted.items()}
     known: dict[str, dict[str, outcomes.Outcome]] = {}
     try:
         problem = _run_deliverer(_jobs(wanted, targets), files, batch.leases, deadline_seconds)
@@ -213,6 +218,11 @@ def _deliver(batch: _Batch, targets: dict[str, dict], deadline_seconds: float) -
     for file in files.values():
         file.discard()
     return found
+
+
+def _directory(items: list[_Item]) -> Optional[Path]:
+    """Of a journal that waits for one of these outcomes, and that is on a disk."""
+    return next((item.journal.directory for item in items if item.journal.directory is not None), None)
 
 
 def _never_begun(item: _Item, problem: str) -> outcomes.Outcome:
@@ -271,7 +281,8 @@ def _targets(config: Config) -> dict[str, dict]:
     for path in config.apprise_configs:
         try:
             # Read here, as root: whoever sends may be nobody.
-            found[_file_channel(path)] = {"file": path.read_text("utf-8"), "suffix": path.suffix}
+            text = plainfile.whole(path, READ_LIMIT_BYTES).decode("utf-8")
+            found[_file_channel(path)] = {"file": text.replace("\r\n", "\n").replace("\r", "\n"), "suffix": path.suffix}
         except (OSError, ValueError) as error:
             found[_file_channel(path)] = {"problem": f"{path} cannot be read: {type(error).__name__}"}
     return found

@@ -2,7 +2,8 @@
 
 The sender's standard output is this file: a JSON line before and after each attempt. Its starter applies the lines to
 the journal; if that is killed, the sender goes on, and whoever next holds the channel's lease applies them instead.
-So a message is in doubt only if its own sender died in the act. The file is locked as long as one of its writers lives.
+What one sender was given may wait in several journals: its file lies beside one of them and speaks for all. So a
+message is in doubt only if its own sender died in the act. The file is locked as long as one of its writers lives.
 Which channel it speaks for is in its name, which no sender can change: one that a stranger has taken over can lie about
 its own channel and about no other.
 """
@@ -15,7 +16,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -113,14 +114,19 @@ def apply(journal: Journal, outcome: Optional[Outcome], message: str, channel: s
         pass
 
 
-def collect(journal: Journal, channels: Iterable[str]) -> None:
-    """Apply what senders found out whose starters died. The caller holds the lease of each of ``channels``."""
+def collect(journal: Journal, channels: Iterable[str], others: Sequence[Journal] = ()) -> None:
+    """Apply what senders found out whose starters died. The caller holds the lease of each of ``channels``.
+
+    :param others: where messages that such a sender was given may wait as well; no lease is needed there, since an
+        outcome changes its own attempt's row and no other
+    """
     for channel in channels:
         for file, finished in left_behind(journal.directory, channel):
             for outcome in file.read().values():
                 # Without an end its sender died in the act: "sending" says just that.
                 if outcome.ok is not None:
-                    apply(journal, outcome, outcome.message, channel, outcome.attempt)
+                    for one in (journal, *others):
+                        apply(one, outcome, outcome.message, channel, outcome.attempt)
             if finished:
                 file.discard()
             else:

@@ -9,6 +9,7 @@ by it with the lineage; what it left is ended by :mod:`certbot_guard.settle`, an
 from __future__ import annotations
 
 import os
+import socket
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,13 +39,25 @@ def opened(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def open_for(run: Run, server: IWebServer, number: int, facts: dict[str, Any]) -> int:
+def open_for(run: Run, server: IWebServer, number: int, facts: dict[str, Any]) -> socket.socket:
     """Challenges of this lineage reach the port that is returned, on the loopback: each name was asked for.
+
+    It is kept for certbot until that is closed, which is to be when the passage ends.
 
     :param facts: of the lineage: ``lineage``, ``names``, and ``ports``, where Apache is asked
     :raises GuardError: they do not, and the sentence says why. Nothing is left of the attempt.
     """
-    port, began = loopback.free_port(), time.monotonic()
+    kept = loopback.keep()
+    try:
+        _open(run, server, number, facts, loopback.port_of(kept))
+        return kept
+    except BaseException:
+        kept.close()
+        raise
+
+
+def _open(run: Run, server: IWebServer, number: int, facts: dict[str, Any], port: int) -> None:
+    began = time.monotonic()
 
     def announce(path: Path) -> None:
         run.record("proxy-placing", sync=True, number=number, lineage=facts["lineage"], names=facts["names"],
@@ -58,7 +71,6 @@ def open_for(run: Run, server: IWebServer, number: int, facts: dict[str, Any]) -
             end(run, server, "it did not work")
             raise
     run.note("proxy-placed", number=number, lineage=facts["lineage"], seconds=round(time.monotonic() - began, 3))
-    return port
 
 
 def _check(server: IWebServer, port: int, facts: dict[str, Any]) -> None:

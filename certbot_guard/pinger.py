@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import sys
@@ -46,8 +47,8 @@ def main() -> int:
     if job["limit"] is not None:
         _limits[url] = job["limit"]
     try:
-        # The clock is the machine's, the same for who started us.
-        reason = _persist(url, job["signal"], job["rid"], job["body"], job["deadline"])
+        request, context = _request(url, job["signal"], job["rid"], job["body"]), ssl.create_default_context()
+        reason = _persist(url, request, context, _end_after(job["seconds"]))
     except Exception as error:
         reason = type(error).__name__  # its words may hold the URL: http.client.InvalidURL's do
     said = {"reason": text.line(reason, _REASON_LIMIT) if reason else None, "limit": _limits.get(url)}
@@ -55,24 +56,31 @@ def main() -> int:
     return 0
 
 
-def _persist(url: str, signal: str, rid: str, body: str, deadline: float) -> Optional[str]:
+def _end_after(seconds: float) -> float:
+    """The kernel ends this process so long from now, whatever it waits for. Returns when, by the monotonic clock."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # whoever started us may have left it ignored, or blocked
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    return time.monotonic() + seconds
+
+
+def _persist(url: str, request: urllib.request.Request, context: ssl.SSLContext, deadline: float) -> Optional[str]:
     """Once more after a network's or the server's own trouble, if there is time."""
-    request = _request(url, signal, rid, body)
-    reason, again = _attempt(url, request, min(_ATTEMPT_SECONDS, max(0.1, deadline - time.monotonic())))
+    reason, again = _attempt(url, request, context, min(_ATTEMPT_SECONDS, max(0.1, deadline - time.monotonic())))
     left = deadline - time.monotonic() - _PAUSE_SECONDS
     if reason and again and left > 0:
         time.sleep(_PAUSE_SECONDS)
-        reason, _ = _attempt(url, request, left)
+        reason, _ = _attempt(url, request, context, left)
     return reason
 
 
-def _request(url: str, signal: str, rid: str, body: str) -> urllib.request.Request:
+def _request(url: str, what: str, rid: str, body: str) -> urllib.request.Request:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("no http URL")
     credentials, _, host = parts.netloc.rpartition("@")
     query = "&".join(part for part in (parts.query, f"rid={rid}") if part)
-    target = urlunsplit((parts.scheme, host, parts.path.rstrip("/") + signal, query, ""))
+    target = urlunsplit((parts.scheme, host, parts.path.rstrip("/") + what, query, ""))
     data = _cut(body, _limits.get(url, BODY_LIMIT_BYTES))
     request = urllib.request.Request(target, data, method="POST", headers={
         "User-Agent": f"certbot-guard/{__version__}", "Content-Type": "text/plain; charset=utf-8"})
@@ -99,9 +107,9 @@ class _NoRedirection(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _attempt(url: str, request: urllib.request.Request, seconds: float) -> tuple[Optional[str], bool]:
+def _attempt(url: str, request: urllib.request.Request, context: ssl.SSLContext,
+             seconds: float) -> tuple[Optional[str], bool]:
     """Why the server did not take it, or None; and whether another attempt may do better."""
-    context = ssl.create_default_context()
     opener = urllib.request.build_opener(_NoRedirection, urllib.request.HTTPSHandler(context=context))
     try:
         with opener.open(request, timeout=seconds) as answer:

@@ -1,13 +1,15 @@
 """The passage of the lineage that certbot is at work on, begun in prepare(), ended with it. Part of the session.
 
-Holds the machine-wide lock of the server for as long as there is a passage, so it lives in certbot's process and ends
-with it. :mod:`certbot_guard.passage` does the work; whether a lineage needs the server's port is not asked here.
+Holds the machine-wide lock of the server, and the port behind it, for as long as there is a passage, so it lives in
+certbot's process and ends with it. :mod:`certbot_guard.passage` does the work; whether a lineage needs the port of the
+challenge is not asked here.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 from typing import Any, Optional
 
 from certbot_guard import hookset, launch, passage, precedent, serverlock
@@ -29,6 +31,7 @@ class Proxied:
     def __init__(self, own: OwnRun) -> None:
         self._own = own
         self._lock: Optional[int] = None  # the server's, while there is a passage
+        self._port: Optional[socket.socket] = None  # the one that is handed over to, likewise
         self._past: Optional[list[Run]] = None  # read for the first lineage
 
     @property
@@ -80,7 +83,8 @@ class Proxied:
         if self._lock is None:
             raise ServerError("another certbot run has the web server stopped, or its configuration changed, and did "
                               "not end in time")
-        port = passage.open_for(run, server, number, facts)
+        self._port = passage.open_for(run, server, number, facts)
+        port = loopback.port_of(self._port)
         hookset.listen_at(config, loopback.ADDRESS, port)
         return port
 
@@ -102,6 +106,9 @@ class Proxied:
 
     def let_go(self) -> None:
         """Whoever settles ends it."""
+        if self._port is not None:
+            self._port.close()
+            self._port = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -2,6 +2,9 @@
 
 Between two challenges nobody listens there while Apache still hands tokens over. On a port that every user may bind, a
 user of this machine could answer a challenge in that moment, and be given a certificate for a name that is not his.
+
+Among those who may bind low ports are some that take any that is free (bindresvport: NFS, rsh), and other runs of ours.
+So the port is kept: bound, and not listened on, from when it is chosen to when its passage ends.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import random
 import socket
 from pathlib import Path
+from typing import Optional
 
 from certbot_guard.errors import ServerError
 
@@ -18,7 +22,17 @@ _UNPRIVILEGED_FROM = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 def free_port(unprivileged_from: Path = _UNPRIVILEGED_FROM) -> int:
-    """A port on :data:`ADDRESS` that nobody listens on now. Another process may still be faster: the self-check tells.
+    """A port on :data:`ADDRESS` that is nobody's now. Nobody keeps it. Raises as :func:`keep`."""
+    with keep(unprivileged_from) as kept:
+        return port_of(kept)
+
+
+def keep(unprivileged_from: Path = _UNPRIVILEGED_FROM) -> socket.socket:
+    """A port on :data:`ADDRESS` that was nobody's, and is ours until what is returned is closed.
+
+    Meanwhile a process may listen there only if it says before that it shares its port (SO_REUSEADDR). certbot's own
+    server does, which inherits that from http.server (acme 2.1 to 5.8). Another one that does, and that was told this
+    very number, may still come between: the self-check tells, or certbot.
 
     :raises ServerError: every user of this machine may listen on every port, we may not, or none is free.
     """
@@ -32,23 +46,29 @@ def free_port(unprivileged_from: Path = _UNPRIVILEGED_FROM) -> int:
     ports = list(range(_FIRST, last))
     random.SystemRandom().shuffle(ports)
     for port in ports:
-        if _is_free(port):
-            return port
+        kept = _kept(port)
+        if kept is not None:
+            return kept
     raise ServerError(f"no port from {_FIRST} to {last - 1} of {ADDRESS} can be listened on")
 
 
-def _is_free(port: int) -> bool:
+def port_of(kept: socket.socket) -> int:
+    return int(kept.getsockname()[1])
+
+
+def _kept(port: int) -> Optional[socket.socket]:
     # A well-known service that does not run now may be started in this very moment.
     try:
         socket.getservbyport(port, "tcp")
-        return False
+        return None
     except OSError:
         pass
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As certbot's own server does, which inherits allow_reuse_address from http.server (acme 2.1 to 5.8).
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((ADDRESS, port))
-        except OSError:
-            return False
-    return True
+    kept = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        kept.bind((ADDRESS, port))
+        # Not before: two that share may both bind, so of two runs that choose at once each would think it has the port.
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return kept
+    except OSError:
+        kept.close()
+        return None

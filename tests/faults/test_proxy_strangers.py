@@ -367,3 +367,16 @@ def test_somebody_takes_the_port_that_apache_hands_over_to(context: Context, sha
         assert run.wait().returncode == 1
     assert scene.renewed() == [name for name in scene.names if name != VICTIM]
     scene.told(f"{VICTIM} not renewed", str(port))
+
+
+@pytest.mark.parametrize("shape", [ALONE, pytest.param(MIXED, marks=pytest.mark.long)])
+def test_somebody_takes_any_low_port_that_is_free(context: Context, shape: str) -> None:
+    scene = Scene(context, shape)
+    with scene.nobody_notices(), ExitStack() as open_for_now:
+        with scene.at("between the placing and the challenge") as run:
+            port = scene.events_of(VICTIM, "proxy-placing")[0]["port"]
+            taker = open_for_now.enter_context(socket.socket())
+            with pytest.raises(OSError, match="in use"):
+                taker.bind(("", port))
+        assert run.wait().returncode == 0
+    assert scene.renewed() == scene.names

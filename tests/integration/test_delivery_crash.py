@@ -36,8 +36,8 @@ if job["die"] == "before":
     notify._run_deliverer = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if job["die"] == "after":
     notify.outcomes.apply = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-book = Journal.open(Path(job["state"]))
-found = notify.deliver_outbox([book], Config(path=Path("/x"), channels=(Channel("hook", job["url"]),)), job["deadline"])
+books = [Journal.open(Path(state)) for state in job["states"]]
+found = notify.deliver_outbox(books, Config(path=Path("/x"), channels=(Channel("hook", job["url"]),)), job["deadline"])
 print(json.dumps([[one.message, one.ok, one.reason] for one in found]))
 """
 
@@ -77,9 +77,11 @@ def text(number: int = 1) -> Message:
     return Message(f"r1-{number}", "r1", "failure", "warning", f"message {number}", "Apache serves.\nmore")
 
 
-def settler(state: Path, url: str, die: str = "", deadline: float = 20.0) -> subprocess.Popen:
+def settler(state: Path, url: str, die: str = "", deadline: float = 20.0,
+            also: tuple[Path, ...] = ()) -> subprocess.Popen:
     child = subprocess.Popen([sys.executable, "-c", _SETTLER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
-    child.stdin.write(json.dumps({"state": str(state), "url": url, "die": die, "deadline": deadline}).encode() + b"\n")
+    job = {"states": [str(state), *map(str, also)], "url": url, "die": die, "deadline": deadline}
+    child.stdin.write(json.dumps(job).encode() + b"\n")
     child.stdin.flush()
     return child
 
@@ -97,8 +99,8 @@ def until(true: Callable[[], Any], seconds: float = 20.0) -> Any:
     return true()
 
 
-def deliver(book: Journal, url: str) -> list[notify.Delivery]:
-    return notify.deliver_outbox([book], Config(path=Path("/x"), channels=(Channel("hook", url),)), 20.0)
+def deliver(book: Journal, url: str, *others: Journal) -> list[notify.Delivery]:
+    return notify.deliver_outbox([book, *others], Config(path=Path("/x"), channels=(Channel("hook", url),)), 20.0)
 
 
 @pytest.fixture()
@@ -155,6 +157,20 @@ def test_a_settler_killed_between_sending_and_outcome_does_not_send_again(book: 
         assert len(hook.wait(1)) == 1
         deliver(book, hook.url())
         assert len(hook.received) == 1 and not book.channels_waiting()
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["older in the first", "older in the second"])
+def test_nor_are_messages_in_two_journals_in_doubt_for_that(book: Journal, tmp_path: Path, first: bool) -> None:
+    (tmp_path / "run").mkdir(mode=0o700)
+    with closing(Webhook()) as hook, closing(Journal.open(tmp_path / "run")) as other:
+        book.sent("r1-1", "hook", book.sending("r1-1", "hook"))
+        for number, journal in enumerate([book, other] if first else [other, book], start=2):
+            journal.add(text(number), ["hook"], number)
+        settler(book.directory, hook.url(), die="after", also=(other.directory,)).communicate(timeout=30)
+        assert len(hook.wait(2)) == 2
+        assert deliver(book, hook.url(), other) == []
+        assert [one.title for one in hook.received] == ["message 2", "message 3"]
+        assert not list(tmp_path.rglob("outcomes-*"))
 
 
 def test_two_settlers_at_once_send_once(book: Journal, service: SlowService) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Optional
 
 import pytest
 
-from certbot_guard import heartbeat
+from certbot_guard import heartbeat, start
 from certbot_guard.config import Config
 from tests.support.authority import Authority
 from tests.support.healthchecks import Healthchecks
@@ -127,6 +128,44 @@ def test_a_server_that_hangs_or_drips_holds_nobody_up(said: bytes) -> None:
         assert time.monotonic() - began < heartbeat.DEADLINE_SECONDS + 5
         assert "answer" in reason_of(found)
     finally:
+        listener.close()
+
+
+def begun_behind(monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    """The process that pings is started by this line of a shell's, in which ``"$@"`` are its words."""
+    words = start.command
+    monkeypatch.setattr(start, "command", lambda *told: ["/bin/sh", "-c", shell, "sh", *words(*told)])
+
+
+def test_a_process_that_starts_slowly_takes_nothing_of_the_service_s_time(
+        receiver: Healthchecks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "DEADLINE_SECONDS", 2.0)
+    begun_behind(monkeypatch, 'sleep 2.2; exec "$@"')
+    assert heartbeat.success(receiver.url, heartbeat.rid()) is None
+    assert receiver.signals == ["success"]
+
+
+def test_one_that_is_never_ready_is_not_waited_for_for_ever(
+        receiver: Healthchecks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "DEADLINE_SECONDS", 0.5)
+    monkeypatch.setattr(heartbeat, "START_SECONDS", 0.5)
+    begun_behind(monkeypatch, "exec sleep 300")
+    found = heartbeat.success(receiver.url, heartbeat.rid())
+    assert "the process that pings: no answer within 1 s" in reason_of(found, receiver.check)
+    assert receiver.tries == 0
+
+
+def test_its_clock_runs_though_whoever_started_it_ignores_that_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "DEADLINE_SECONDS", 1.0)
+    begun_behind(monkeypatch, "trap '' ALRM; exec \"$@\"")
+    port = free_port()
+    listener = BadListener(port, b"HTTP/1.1 200 OK\r\nX-Slow: a", 0.2)  # no time-out of a socket's ends this
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    try:
+        found = heartbeat.success(f"http://127.0.0.1:{port}/ping/{SECRET}", heartbeat.rid())
+        assert "no whole answer within 1 s" in reason_of(found)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         listener.close()
 
 

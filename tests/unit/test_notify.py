@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -192,6 +193,21 @@ def test_a_file_left_behind_is_applied_once_by_who_holds_the_lease(tmp_path: Pat
     assert book.waiting("hook")[0].possible_repeat, "what it says of the other channel is still to be applied"
     outcomes.collect(book, ["mail", "hook"])
     assert not other.path.exists() and not book.waiting("hook")[0].possible_repeat
+
+
+def test_a_file_left_behind_speaks_for_messages_of_another_journal(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    books = [Journal.open(tmp_path), Journal.open(tmp_path / "run")]
+    file = OutcomeFile.create(tmp_path, "mail")
+    for number, book in enumerate(books):
+        book.add(replace(ONE, id=f"r1-{number}"), ["mail"], 1)
+        os.write(file.descriptor, _row(message=f"r1-{number}", attempt=book.sending(f"r1-{number}", "mail")))
+    books[1].add(replace(ONE, id="r1-2"), ["mail"], 1)
+    os.write(file.descriptor, _row(message="r1-2", attempt=books[1].sending("r1-2", "mail") - 1))
+    os.close(file.descriptor)
+    outcomes.collect(books[0], ["mail"], books[1:])
+    assert books[0].channels_waiting() == [] and not file.path.exists()
+    assert [one.message.id for one in books[1].waiting("mail")] == ["r1-2"], "that was of another attempt"
 
 
 def test_a_sender_can_say_nothing_of_another_channel(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
 from certbot_guard import passage
 from certbot_guard.errors import RefusedError, ServerError, StateError
-from certbot_guard.proxying import ourfile, placement, snippet
+from certbot_guard.proxying import loopback, ourfile, placement, snippet
+from certbot_guard.proxying.responder import Responder
 from certbot_guard.run import Run, open_windows
 
 
@@ -78,7 +80,6 @@ def test_what_was_withdrawn_and_not_reloaded_for_is_reloaded_for(run, file):
 @pytest.mark.parametrize("do", [lambda run, server: passage.end(run, server, "settle"), open_for],
                          ids=["taken away", "placed"])
 def test_a_server_that_our_reload_ends_is_there_to_be_brought_back(run, file, do, monkeypatch):
-    monkeypatch.setattr(passage.loopback, "free_port", lambda: 786)
     monkeypatch.setattr(passage.placing, "place", lambda server, *_: server.reload())
     server = Server(ServerError("it died"))
     server.look = lambda: {"serving": server.reloads == 0, "sockets": []}
@@ -171,7 +172,6 @@ def test_without_a_server_the_file_goes_all_the_same(run, file):
 
 def test_nothing_is_written_before_the_run_has_it(run, file, monkeypatch):
     file.unlink()
-    monkeypatch.setattr(passage.loopback, "free_port", lambda: 785)
 
     def place(server, port, pid, names, announce):
         announce(file)
@@ -188,9 +188,10 @@ def test_nothing_is_written_before_the_run_has_it(run, file, monkeypatch):
 
 
 def test_what_does_not_come_through_leaves_nothing(run, file, monkeypatch):
-    monkeypatch.setattr(passage.loopback, "free_port", lambda: 785)
+    ports = []
 
     def place(server, port, pid, names, announce):
+        ports.append(port)
         announce(file)
         file.write_text(snippet.text(port, pid, names))
 
@@ -199,3 +200,27 @@ def test_what_does_not_come_through_leaves_nothing(run, file, monkeypatch):
     with pytest.raises(ServerError, match="answers HTTP nowhere on port 80"):
         passage.open_for(run, server, 1, {"lineage": "a.example", "names": ["a.example"], "ports": [80]})
     assert not file.exists() and server.reloads == 1
+    with socket.socket() as another:
+        another.bind(("127.0.0.1", ports[0]))
+
+
+def test_nobody_who_takes_any_low_port_is_given_the_one_that_was_chosen(run, file, monkeypatch):
+    ports = []
+
+    def place(server, port, *_):
+        ports.append(port)
+        with socket.socket() as another, pytest.raises(OSError, match="in use"):
+            another.bind(("", port))
+
+    def check(names, at, port, to):
+        with Responder(port):
+            return []
+
+    monkeypatch.setattr(passage.placing, "place", place)
+    monkeypatch.setattr(passage.selfcheck, "check", check)
+    with passage.open_for(run, Server(), 1, {"lineage": "a.example", "names": ["a.example"], "ports": [80]}) as kept:
+        assert loopback.port_of(kept) == ports[0]
+        with socket.socket() as another, pytest.raises(OSError, match="in use"):
+            another.bind(("", ports[0]))
+    with socket.socket() as another:
+        another.bind(("", ports[0]))

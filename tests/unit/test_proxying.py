@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 
 import pytest
+from acme import standalone
 
 from certbot_guard.errors import ServerError
 from certbot_guard.proxying import addresses, asking, loopback, modules, placement, snippet
@@ -110,6 +112,27 @@ def test_the_port_is_one_that_only_root_may_listen_on(tmp_path):
         loopback.free_port(tmp_path / "start")
     (tmp_path / "start").write_text("700\n")
     assert 600 <= loopback.free_port(tmp_path / "start") < 700
+
+
+def test_no_two_that_choose_at_once_get_the_same_port(tmp_path):
+    few, ports = tmp_path / "start", []
+    few.write_text("620\n")
+    with ExitStack() as kept, pytest.raises(ServerError, match="no port from 600 to 619"):
+        for _ in range(40):
+            ports.append(loopback.port_of(kept.enter_context(loopback.keep(few))))
+    assert len(ports) == len(set(ports))
+
+
+def test_certbots_own_server_listens_on_a_port_that_is_kept_for_it_again_and_again():
+    with loopback.keep() as kept:
+        for _ in range(2):  # certbot tries again with the names that passed, with allow_subset_of_names
+            servers = standalone.HTTP01DualNetworkedServers((loopback.ADDRESS, loopback.port_of(kept)), set())
+            servers.serve_forever()
+            try:
+                assert str(asking.ask(loopback.ADDRESS, "a.example", "/", asking.Ports(loopback.port_of(kept), 0),
+                                      frozenset(), 5.0)).startswith("200")
+            finally:
+                servers.shutdown_and_server_close()
 
 
 @pytest.fixture
