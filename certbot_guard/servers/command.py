@@ -82,7 +82,7 @@ class CommandServer:
             return serving.claims(port, address, lambda pid: False, self.name)
         # guard.ini says whose port it is; what cannot be seen, or is systemd itself, is still not ours to
         # stop.
-        return serving.claims(port, address, lambda pid: pid != 1, self.name)
+        return serving.claims(port, address, _may_be_stopped, self.name)
 
     def serving(self, snapshot: dict[str, Any]) -> bool:
         held, before = self._held(snapshot), serving.wanted(snapshot)
@@ -146,6 +146,12 @@ class CommandServer:
             for listener, pids in owners.items()
             if not known or any(_is_same(_program(pid), known) for pid in pids)
         ]
+
+
+def _may_be_stopped(pid: int) -> bool:
+    # All of our processes end with their container (measured, docker 20.10 with --pid host): nobody would be
+    # left to start what goes on outside of it.
+    return pid != 1 and not processes.is_outside_our_container(pid)
 
 
 def _program(pid: int) -> Program:

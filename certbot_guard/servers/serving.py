@@ -155,6 +155,8 @@ def _in_the_way(port: int, address: str) -> dict[Listener, list[int]]:
 
 def foreign(port: int, pid: Optional[int], name: str) -> ForeignOwnerError:
     owner = processes.describe(pid) if pid else None
+    if pid and processes.is_outside_our_container(pid):
+        owner = f"{owner} outside of this container"
     return ForeignOwnerError(
         f"port {port} belongs to {owner or 'a process that cannot be seen'}, not to {name}", port, owner
     )

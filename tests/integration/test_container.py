@@ -6,6 +6,7 @@ system without Apache's programs, with the host's network, and with the director
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Iterator
 
 import pytest
 
+from certbot_guard.servers.processes import is_outside_our_container, shares_our_world
 from tests.support import processes
 from tests.support.certbot import Certbot, program
 from tests.support.context import Context, wait_for
@@ -28,8 +30,8 @@ COMMANDS = "control = command\nmode = reload\nstart_command = false\nstop_comman
 CONTAINER = r"""
 set -eu
 [ "$(id -u)" = 0 ] || { echo "a container needs root" >&2; exit 77; }
-volumes=$1; shift
-exec unshare --mount --pid --fork --kill-child --mount-proc --ipc --uts bash -ec '
+volumes=$1; numbers=$2; shift 2
+exec unshare --mount $numbers --fork --kill-child --ipc --uts bash -ec '
   volumes=$1; shift
   mount --make-rprivate /
   D=$(mktemp -d); mount -t tmpfs -o mode=755 tmpfs "$D"; mkdir "$D/up" "$D/work" "$D/root"; R=$D/root
@@ -41,6 +43,8 @@ exec unshare --mount --pid --fork --kill-child --mount-proc --ipc --uts bash -ec
   exec chroot "$R" "$@"
 ' container "$volumes" "$@"
 """
+# Of unshare: with process numbers of its own, or, with none of these, the host's (docker's --pid host).
+ITS_OWN = "--pid --mount-proc"
 
 
 class Container:
@@ -54,8 +58,8 @@ class Container:
         self.volumes = [context.home.config, context.home.work, context.home.logs, context.state,
                         context.apache.docroot, self.asks, Path(context.environment["REQUESTS_CA_BUNDLE"]).parent]
 
-    def run(self, *arguments: str, wait: bool = True) -> Certbot:
-        words = ["bash", "-c", CONTAINER, "container", " ".join(map(str, self.volumes)), str(program()),
+    def run(self, *arguments: str, wait: bool = True, numbers: str = ITS_OWN) -> Certbot:
+        words = ["bash", "-c", CONTAINER, "container", " ".join(map(str, self.volumes)), numbers, str(program()),
                  *arguments, *self.context.home.arguments]
         run = Certbot(words, {**self.context.environment, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, "/",
                       self.context.directory / f"container-{len(self.context.runs) + 1}")
@@ -66,8 +70,8 @@ class Container:
                 pytest.skip(f"no container can be had here: {run.stderr.strip()}")
         return run
 
-    def renew(self, wait: bool = True) -> Certbot:
-        return self.run("renew", "--force-renewal", wait=wait)
+    def renew(self, wait: bool = True, numbers: str = ITS_OWN) -> Certbot:
+        return self.run("renew", "--force-renewal", wait=wait, numbers=numbers)
 
     def settings(self, **options: str) -> str:
         world = self.context.world
@@ -108,16 +112,34 @@ def container(context: Context) -> Iterator[Container]:
     yield found
 
 
-@pytest.mark.parametrize("server, sentence", [
-    ("control = auto", "no apache2ctl, apachectl or httpd was found"),
-    ("", "cannot be seen")], ids=["auto", "command"])
+def test_who_is_outside_is_asked_from_within(container: Container) -> None:
+    """A host may well stop a server in a container, and who is in one may stop what is beside it there."""
+    asked = ("import os, sys; from certbot_guard.servers.processes import is_outside_our_container as is_outside; "
+             "print(os.getpid(), *map(is_outside, (1, int(sys.argv[1]), os.getpid())), flush=True); input()")
+    inside = subprocess.Popen(["bash", "-c", CONTAINER, "container", "", "", sys.executable, "-I", "-c", asked,
+                               str(os.getpid())], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert inside.stdout is not None
+        pid, *said = inside.stdout.readline().split()
+        assert said == ["True", "True", "False"]
+        assert not any(map(is_outside_our_container, (1, os.getpid(), int(pid))))
+        assert not shares_our_world(int(pid))
+    finally:
+        inside.communicate("\n", 30)
+
+
+@pytest.mark.parametrize("server, numbers, sentence", [
+    ("control = auto", ITS_OWN, "no apache2ctl, apachectl or httpd was found"),
+    ("control = auto", "", "no apache2ctl, apachectl or httpd was found"),
+    ("", ITS_OWN, "belongs to a process that cannot be seen, not to"),
+    ("", "", "outside of this container, not to")], ids=["auto", "auto-pid-host", "command", "command-pid-host"])
 def test_an_apache_that_the_guard_cannot_bring_back_is_left_alone_and_people_are_told_why(
-        context: Context, container: Container, server: str, sentence: str) -> None:
+        context: Context, container: Container, server: str, numbers: str, sentence: str) -> None:
     context.obtain(ONE)
     context.guard_ini(server=server or container.settings(mode="auto", stop_command=f"touch {container.asks}/stop"))
     context.apache.start()
     with context.apache.watch() as outage:
-        run = container.renew()
+        run = container.renew(numbers=numbers)
     context.wait_settled()
     assert run.returncode == 1 and context.home.version(ONE) == 1
     assert context.apache.serving() and not outage.intervals
