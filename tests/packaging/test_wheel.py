@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import site
 import subprocess
 import sys
 import tarfile
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from certbot_guard import __version__
+from tests.support import packages
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 # What neither a checkout that was just cloned, nor a package, has in it.
@@ -107,7 +107,7 @@ def test_the_wheel_works_beside_a_certbot(wheel: Path, tmp_path: Path) -> None:
          cwd=tmp_path)
     own, = made.glob("lib/python*/site-packages")
     # A path file names directories that are looked into last. The guard of the tests is a link there, not a directory.
-    (own / "of-the-tests.pth").write_text("".join(f"{path}\n" for path in site.getsitepackages()))
+    (own / "of-the-tests.pth").write_text("".join(f"{path}\n" for path in packages.directories()))
 
     program = str(made / "bin" / "certbot-guard")
     assert _run(program, "--version", cwd=tmp_path).strip() == f"certbot-guard, version {__version__}"

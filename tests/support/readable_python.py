@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Optional
+
+from tests.support import packages
 
 ROOT = Path(__file__).parents[2]
 _SYSTEMS = Path("/usr/bin/python3")
@@ -14,11 +15,11 @@ _SYSTEMS = Path("/usr/bin/python3")
 
 def make(directory: Path) -> Optional[Path]:
     """In a directory that everybody may read; None if there is none: packages can be shared within 3.11, say, alone."""
-    packages = Path(sysconfig.get_path("purelib"))
+    shared = [ROOT, *packages.directories()]
     system = Path(sys.executable).resolve()
     if not _readable(system) or not _readable(Path(subprocess.__file__)):
         system = _SYSTEMS
-    if not (_readable(packages) and _readable(ROOT) and system.exists() and _version(system) == sys.version_info[:2]):
+    if not (all(map(_readable, shared)) and system.exists() and _version(system) == sys.version_info[:2]):
         return None
     home = directory / "python"
     folder = home / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
@@ -26,7 +27,7 @@ def make(directory: Path) -> Optional[Path]:
     (home / "bin").mkdir()
     (home / "bin" / "python").symlink_to(system)
     (home / "pyvenv.cfg").write_text(f"home = {system.parent}\ninclude-system-site-packages = false\n")
-    (folder / "shared.pth").write_text(f"{ROOT}\n{packages}\n")
+    (folder / "shared.pth").write_text("".join(f"{path}\n" for path in shared))
     return home / "bin" / "python"
 
 
