@@ -71,8 +71,8 @@ CAUSES = (
           "See what should start it: systemctl list-timers, crontab -l. Run 'certbot renew' once by hand.", "", (),
           {"last": "2026-11-20 04:17 UTC", "limit": "3 days"}),
     Cause("certbot-not-scheduled", _kind("no-timer", off=[]), "Nothing on this host starts certbot: no timer and no "
-          "crontab that renews was found", "host", False, "Enable certbot's timer (systemctl enable --now certbot.timer), "
-          "or run: certbot-guard units install", "", (), {}),
+          "crontab that renews was found", "host", False, "Enable certbot's timer (systemctl enable --now certbot.timer); "
+          "where there is none, certbot-guard setup shows a crontab line that renews twice a day.", "", (), {}),
     Cause("certbot-not-scheduled", _kind("no-timer"), "Nothing on this host starts certbot: {off} is there and switched "
           "off", "host", False, "Switch it on again: systemctl enable --now {off}", "", (), {"off": "certbot.timer"}),
     # -- lineages
