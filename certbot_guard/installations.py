@@ -158,7 +158,7 @@ def _identity(program: Path) -> str:
 def _of_program(program: Path, ask: Ask) -> Installation:
     real = Path(os.path.realpath(program))
     if str(real) == _SNAP or str(program).startswith("/snap/"):
-        return _of_snap(program)
+        return _of_snap(program, ask)
     blank = Installation(program, "debian" if _is_debians(program, real) else "other", None, "", None, False)
     if not os.path.exists(real):
         return replace(blank, problem=f"there is no {text.line(program, 200)}")
@@ -180,15 +180,18 @@ def _of_program(program: Path, ask: Ask) -> Installation:
     return _with_answer(blank, answer)
 
 
-def _of_snap(program: Path) -> Installation:
+def _of_snap(program: Path, ask: Ask) -> Installation:
     """It loads plugins that are snaps alone, and of these the ones that somebody connected to it."""
     own = os.path.realpath(Path(sys.executable or "/nonexistent").parent)
     blank = Installation(program, "snap", None, _snap_version(), False,
                          own == os.path.realpath(_SNAPS / "certbot/current/bin"))
     if not os.path.isdir(_SNAPS / "certbot-guard/current"):
         return blank
-    return replace(blank, sees_guard=None, problem="snap connections certbot says whether certbot-guard's snap is "
-                   "connected to it")
+    # For each connection a line: interface, plug, slot, notes.
+    answer = ask([_SNAP, "connections", "certbot"], SECONDS)
+    if answer.code != 0:
+        return replace(blank, sees_guard=None, problem="snapd does not say whether certbot-guard's snap is connected")
+    return replace(blank, sees_guard=bool(re.search(r"\scertbot:plugin\s+certbot-guard:", answer.output)))
 
 
 def _with_answer(blank: Installation, answer: dict[str, Any]) -> Installation:

@@ -167,8 +167,8 @@ def _take(journals: list[Journal], targets: dict[str, dict], tried: set, held: E
                     ours.append(name)
                     batch.leases.setdefault(name, []).extend([] if lease.descriptor is None else [lease.descriptor])
         leased.append((journal, ours))
-    for journal, ours in leased:  # of all of them, before anything is sent again
-        outcomes.collect(journal, ours, [other for other in journals if other is not journal])
+    for journal, _ in leased:  # of all of them, before anything is sent again: a file beside one speaks for the others
+        outcomes.collect(journal, batch.leases, [other for other in journals if other is not journal])
     for journal, ours in leased:
         for name in ours:
             batch.items.setdefault(name, []).extend(_intend(journal, name, tried))
@@ -284,7 +284,8 @@ def _targets(config: Config) -> dict[str, dict]:
             text = plainfile.whole(path, READ_LIMIT_BYTES).decode("utf-8")
             found[_file_channel(path)] = {"file": text.replace("\r\n", "\n").replace("\r", "\n"), "suffix": path.suffix}
         except (OSError, ValueError) as error:
-            found[_file_channel(path)] = {"problem": f"{path} cannot be read: {type(error).__name__}"}
+            found[_file_channel(path)] = {"problem": f"{path} cannot be read: "
+                                                    f"{getattr(error, 'strerror', None) or type(error).__name__}"}
     return found
 
 

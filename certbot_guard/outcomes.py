@@ -115,10 +115,10 @@ def apply(journal: Journal, outcome: Optional[Outcome], message: str, channel: s
 
 
 def collect(journal: Journal, channels: Iterable[str], others: Sequence[Journal] = ()) -> None:
-    """Apply what senders found out whose starters died. The caller holds the lease of each of ``channels``.
+    """Apply what senders found out whose starters died. The caller holds the lease of each of ``channels`` in the journals
+    where something waits; where nothing does none is needed, since an outcome changes its own attempt's row alone.
 
-    :param others: where messages that such a sender was given may wait as well; no lease is needed there, since an
-        outcome changes its own attempt's row and no other
+    :param others: where messages that such a sender was given may wait as well
     """
     for channel in channels:
         for file, finished in left_behind(journal.directory, channel):

@@ -42,7 +42,7 @@ def opened(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def open_for(run: Run, server: IWebServer, number: int, facts: dict[str, Any]) -> socket.socket:
     """Challenges of this lineage reach the port that is returned, on the loopback: each name was asked for.
 
-    It is kept for certbot until that is closed, which is to be when the passage ends.
+    It is kept for certbot until that is closed, which is to be when certbot has done with the lineage.
 
     :param facts: of the lineage: ``lineage``, ``names``, and ``ports``, where Apache is asked
     :raises GuardError: they do not, and the sentence says why. Nothing is left of the attempt.

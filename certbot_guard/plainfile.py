@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 from typing import BinaryIO, Union
 
@@ -17,6 +18,8 @@ PEM_LIMIT_BYTES = 256 * 1024
 # What a web server or OpenSSL loads may have all of a company's authorities in it.
 BUNDLE_LIMIT_BYTES = 16 * 1024 * 1024
 
+# Who has a file from a server of this machine (Samba, NFS) may hold it for writing. Asking for it begins to take that back.
+_LEASE_PATIENCE_SECONDS = 1.0
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -25,7 +28,7 @@ def opened(path: Union[str, Path]) -> BinaryIO:
 
     :raises OSError: it cannot be read, or is a directory, a pipe or a device.
     """
-    descriptor = os.open(path, _FLAGS)
+    descriptor = _open(path)
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
@@ -36,6 +39,17 @@ def opened(path: Union[str, Path]) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _open(path: Union[str, Path]) -> int:
+    deadline = time.monotonic() + _LEASE_PATIENCE_SECONDS
+    while True:
+        try:
+            return os.open(path, _FLAGS)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def read(path: Union[str, Path], limit: int) -> bytes:

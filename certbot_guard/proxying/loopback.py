@@ -4,7 +4,7 @@ Between two challenges nobody listens there while Apache still hands tokens over
 user of this machine could answer a challenge in that moment, and be given a certificate for a name that is not his.
 
 Among those who may bind low ports are some that take any that is free (bindresvport: NFS, rsh), and other runs of ours.
-So the port is kept: bound, and not listened on, from when it is chosen to when its passage ends.
+So the port is kept: bound, and not listened on, from when it is chosen until the lineage is done with or certbot ends.
 """
 
 from __future__ import annotations

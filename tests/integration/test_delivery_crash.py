@@ -36,6 +36,11 @@ if job["die"] == "before":
     notify._run_deliverer = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if job["die"] == "after":
     notify.outcomes.apply = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+if job["die"] == "between":
+    apply, applied = notify.outcomes.apply, []
+    def once(*of):
+        os.kill(os.getpid(), signal.SIGKILL) if applied else applied.append(apply(*of))
+    notify.outcomes.apply = once
 books = [Journal.open(Path(state)) for state in job["states"]]
 found = notify.deliver_outbox(books, Config(path=Path("/x"), channels=(Channel("hook", job["url"]),)), job["deadline"])
 print(json.dumps([[one.message, one.ok, one.reason] for one in found]))
@@ -159,14 +164,15 @@ def test_a_settler_killed_between_sending_and_outcome_does_not_send_again(book: 
         assert len(hook.received) == 1 and not book.channels_waiting()
 
 
+@pytest.mark.parametrize("die", ["after", "between"])
 @pytest.mark.parametrize("first", [True, False], ids=["older in the first", "older in the second"])
-def test_nor_are_messages_in_two_journals_in_doubt_for_that(book: Journal, tmp_path: Path, first: bool) -> None:
+def test_nor_are_messages_in_two_journals_in_doubt_for_that(book: Journal, tmp_path: Path, first: bool, die: str) -> None:
     (tmp_path / "run").mkdir(mode=0o700)
     with closing(Webhook()) as hook, closing(Journal.open(tmp_path / "run")) as other:
         book.sent("r1-1", "hook", book.sending("r1-1", "hook"))
         for number, journal in enumerate([book, other] if first else [other, book], start=2):
             journal.add(text(number), ["hook"], number)
-        settler(book.directory, hook.url(), die="after", also=(other.directory,)).communicate(timeout=30)
+        settler(book.directory, hook.url(), die=die, also=(other.directory,)).communicate(timeout=30)
         assert len(hook.wait(2)) == 2
         assert deliver(book, hook.url(), other) == []
         assert [one.title for one in hook.received] == ["message 2", "message 3"]

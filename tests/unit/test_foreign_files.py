@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -207,3 +208,26 @@ def test_who_was_given_the_pid_meanwhile_is_not_signalled(clear: Callable, monke
             assert stranger.poll() is None
         finally:
             stranger.kill()
+
+
+_HOLDS = """
+import fcntl, os, signal, sys
+descriptor = os.open(sys.argv[1], os.O_RDWR)
+signal.signal(signal.SIGIO, lambda *_: fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK))
+fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_a_file_that_a_file_server_holds_for_writing_is_waited_for_a_moment(tmp_path: Path) -> None:
+    """As Samba does, and Linux's NFS server: whoever opens it gives the holder time to let go."""
+    path = tmp_path / "file"
+    path.write_text("said")
+    with subprocess.Popen([sys.executable, "-I", "-c", _HOLDS, path], stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+            assert plainfile.read(path, 100) == b"said"
+        finally:
+            holder.kill()

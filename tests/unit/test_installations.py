@@ -165,11 +165,17 @@ def test_a_snap_loads_no_plugin_of_pip_s(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (found.kind, found.sees_guard) == ("snap", False) and asked.asked == []
 
 
-def test_a_snap_of_ours_may_be_connected_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("said, sees", [
+    (Result(0, "Interface  Plug  Slot  Notes\ncontent[certbot-1]  certbot:plugin  certbot-guard:certbot  manual\n"), True),
+    (Result(0, "content[certbot-1]  certbot:plugin  certbot-dns-guard:certbot  manual\n"), False),
+    (Result(0, "content[metadata-1]  certbot-guard:certbot-metadata  certbot:certbot-metadata  -\n"), False),
+    (Result(1, "error: cannot communicate with server"), None)], ids=["connected", "another", "metadata", "no answer"])
+def test_a_snap_of_ours_may_be_connected_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Result,
+                                               sees: Optional[bool]) -> None:
     monkeypatch.setattr(installations, "_SNAPS", tmp_path)
     (tmp_path / "certbot-guard/current").mkdir(parents=True)
-    found = of_program(Path("/snap/bin/certbot"), Answers())
-    assert found.sees_guard is None and "snap connections certbot" in found.problem and not found.ours
+    found = of_program(Path("/snap/bin/certbot"), lambda command, seconds: said)
+    assert found.sees_guard is sees and bool(found.problem) == (sees is None) and not found.ours
 
 
 def test_what_snapd_starts_is_not_started_by_the_path_inside_its_snap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
