@@ -101,12 +101,17 @@ def _of_directories(config_dir: Path) -> list[tuple[Path, int, str, str, bool]]:
 
 def _within_brackets(script: str) -> set[int]:
     """The lines with a command of a group, a condition or a loop that begins on another line: without it nothing may be
-    left there, which a shell does not take."""
+    left there, which a shell does not take. Every line, where the script cannot be read."""
+    from certbot_guard.doctor.lines import SCRIPT_LIMIT  # not for a completion, which wants names alone
+
+    nodes = shellgroups.parse(script, SCRIPT_LIMIT)
+    if nodes is None:
+        return set(range(1, script.count("\n") + 2))
     found, at, number = set(), 0, 1
-    for leaf in shellgroups.leaves(shellgroups.parse(script) or ()):
+    for leaf in shellgroups.leaves(nodes):
         number += script.count("\n", at, leaf.simple.start)
         at = leaf.simple.start
-        if any("\n" in script[group.start:at] for group, _ in leaf.within[-1:]):
+        if any("\n" in script[group.start:at] for group, _ in leaf.within):
             found.add(number)
     return found
 

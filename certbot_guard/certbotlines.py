@@ -28,8 +28,9 @@ _TALKERS = frozenset({
 # What follows runs in a container or on another machine.
 _ELSEWHERE = frozenset({"docker", "docker-compose", "podman", "podman-compose", "kubectl", "ssh", "lxc", "nsenter",
                         "chroot", "machinectl", "incus", "nerdctl"})
-_SPLIT = re.compile(r"[;&|()\n{}]+")
+_SPLIT = re.compile(r"[;&|()\n{}`]+")
 _LOOSE_LIMIT = 8192
+_SUBSTITUTED = re.compile(r"\$\([^()\n]{0,500}(?:certbot|letsencrypt)|`[^`\n]{0,500}(?:certbot|letsencrypt)")
 _DEPTH = 4
 
 
@@ -105,9 +106,10 @@ def _in_line(line: str, depth: int) -> Iterator[Start]:
     if parsed is not None:
         read = [leaf.simple for leaf in shellgroups.leaves(parsed)]
     if read is not None:
-        for one in read:
-            yield from _in_words(one.words, depth, True)
-        return
+        found = [start for one in read for start in _in_words(one.words, depth, True)]
+        yield from found
+        if any(start.obtains for start in found) or not _SUBSTITUTED.search(line[:_LOOSE_LIMIT]):
+            return
     for part in _SPLIT.split(line[:_LOOSE_LIMIT]):
         words = tuple(word.strip("\"'`") for word in part.split())
         while words and words[0] in ("if", "then", "else", "elif", "do", "while", "until", "!", "$"):
@@ -127,7 +129,7 @@ def _in_words(words: Sequence[str], depth: int, read: bool) -> Iterator[Start]:
     if inner is not None:
         for start in _in_line(inner, depth + 1):
             yield start if read else Start(start.program, start.words, start.guarded, False, start.python)
-    elif _GUARD.fullmatch(left[0]):
+    elif _GUARD.fullmatch(left[0]) or _PYTHON.fullmatch(left[0]) and "certbot_guard.cli" in left:
         if "run" in left[1:]:
             after = left[left.index("--") + 1:] if "--" in left else left[left.index("run") + 1:]
             for start in _in_words(after, depth + 1, read):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import time
 from typing import Optional
@@ -41,6 +42,12 @@ def surroundings(environ: Optional[dict] = None) -> dict[str, str]:
 
 def command(module: str, *arguments: str) -> list[str]:
     return start.command(f"certbot_guard.{module}", *arguments)
+
+
+def program() -> Optional[str]:
+    """The program certbot-guard, beside this Python or on PATH; in certbot's snap, say, there is none beside it."""
+    beside = os.path.join(os.path.dirname(start.python()), "certbot-guard")
+    return beside if os.path.exists(beside) else shutil.which("certbot-guard")
 
 
 def hook_command(kind: str, run: Run, window: Optional[int]) -> str:

@@ -9,12 +9,12 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Sequence
 
 from certbot_guard import job as jobs
 from certbot_guard import shellgroups, shellwords
 from certbot_guard.certbotlines import Start
-from certbot_guard.doctor import judging, lines
+from certbot_guard.doctor import judging, leftout, lines
 from certbot_guard.job import Job
 
 if TYPE_CHECKING:
@@ -30,8 +30,12 @@ _ERRORS_AWAY = re.compile(r"\s*(?:2>>?\s*/dev/null|2>&-)")
 _DIRECT = re.compile(r"(?:/\S*/)?(?:apachectl|apache2ctl|httpd|apache2)\s+(?:-k\s*)?(graceful-stop|stop|start|restart)"
                      rf"{_END}")
 _HARD_STOP = re.compile(rf"((?:apachectl|apache2ctl|httpd|apache2)\s+(?:-k\s*)?)stop{_END}")
-_STOPS_OR_STARTS = frozenset({"stop", "graceful-stop", "start", "restart"})
-_LEFT_OUT_WITH = frozenset({"sleep", "true", ":"})
+# They write nothing where all is well.
+_SILENT = frozenset({"cd", "set", "exit", "test", "["})
+_ALL_AWAY = frozenset({(">/dev/null", "2>&1"), ("1>/dev/null", "2>&1"), ("&>/dev/null",), ("2>/dev/null",),
+                       (">/dev/null", "2>/dev/null")})
+_ERRORS_COUNT = re.compile(r"\b(?:set|errexit)\b|sh\s+-\w*e")
+_PLAIN_REDIRECT = re.compile(r"[\w/.,:=@+&<>|-]+", re.ASCII)
 
 
 def mend(command: str, job: Job, context: Context, to_guard: bool = False, depth: int = 0) -> Optional[str]:
@@ -47,33 +51,35 @@ def mend(command: str, job: Job, context: Context, to_guard: bool = False, depth
     if inside is not None and not steps[0].verb:
         if depth > 2:
             return None
-        mended = mend(inside, job, context, to_guard, depth + 1)
-        return None if mended is None else _in_shell(steps[0], inside, mended)
+        redirects = steps[0].simple.redirects
+        within: Optional[str] = inside
+        if lines.thrown_away(redirects) and not _told_inside(inside):
+            within, redirects = _thrown_into(inside, redirects), ()
+        mended = None if within is None else mend(within, job, context, to_guard, depth + 1)
+        return None if mended is None else _in_shell(steps[0], inside, mended, redirects)
     where = lines.around(steps)
+    dropped = leftout.dropped_of(steps)
     if where is None:
-        return _joined(command, steps, set(), None, job, context, to_guard, None)
+        return _joined(command, steps, dropped, job, context, to_guard, None)
     stop, certbot, start = where
-    server = steps[stop].server
-    dropped = {number for number in range(stop, certbot) if steps[number].server == server and steps[number].verb}
-    if start is not None:
-        dropped |= {number for number in range(certbot + 1, start + 1)
-                    if steps[number].server == server and steps[number].verb}
-    last = start if start is not None else certbot
-    dropped |= {number for number in range(stop, last + 1) if _is_nothing(steps[number])}
-    if server == "apache":
-        return _joined(command, steps, dropped, certbot, job, context, True, None)
+    if steps[stop].server == "apache":
+        return _joined(command, steps, dropped, job, context, True, None)
     texts = [command[steps[number].simple.start:steps[number].simple.end]
              for number in (stop, start) if number is not None]
+    own = steps[certbot].starts[0]
+    if any("$" in one or "`" in one for one in texts) or own.has("--pre-hook", "--post-hook"):
+        return None
     hooks = (texts[0], texts[1] if len(texts) > 1 else re.sub(rf"\bstop{_END}", "start", texts[0]))
-    return _joined(command, steps, dropped, certbot, job, context, to_guard, hooks)
+    return _joined(command, steps, dropped, job, context, to_guard, hooks)
 
 
 def guard_program(certbot: Optional[Path], context: Context) -> Path:
-    """certbot-guard beside the certbot that is used, or of the Python this runs in."""
+    """certbot-guard beside the certbot that is used, of the Python this runs in, or where a program is looked for."""
     for place in (certbot, certbot.resolve() if certbot else None):
         if place is not None and (place.parent / "certbot-guard").exists():
             return place.parent / "certbot-guard"
-    return context.python / "certbot-guard"
+    own = context.python / "certbot-guard"
+    return own if own.exists() else context.find_program("certbot-guard") or own
 
 
 def mend_hook(hook: str, context: Context) -> str:
@@ -85,16 +91,34 @@ def mend_hook(hook: str, context: Context) -> str:
     return _HARD_STOP.sub(r"\1graceful-stop", hook)
 
 
-def _is_nothing(step: lines.Step) -> bool:
-    words = step.simple.words
-    return bool(words) and not step.starts and words[0] in _LEFT_OUT_WITH
+def _told_inside(inside: str) -> bool:
+    read = lines.read(inside).steps
+    return any(step.starts and lines.tells(read, number) for number, step in enumerate(read))
+
+
+def _thrown_into(inside: str, redirects: tuple[str, ...]) -> Optional[str]:
+    """What a whole list of commands throws away becomes certbot's own, from where it can be taken.
+
+    None where that takes more than certbot's errors from it: a log, a lock, what others write.
+    """
+    steps = lines.steps(inside)
+    certbots = [step for step in steps or () if step.starts]
+    if steps is None or redirects not in _ALL_AWAY or len(certbots) != 1:
+        return None
+    dropped = leftout.dropped_of(steps)
+    for number, step in enumerate(steps):
+        silent = leftout.is_nothing(step) or step.simple.words[:1] in {(word,) for word in _SILENT}
+        if not step.starts and number not in dropped and not silent:
+            return None
+    at = certbots[0].simple.end
+    return inside[:at] + " " + " ".join(redirects) + inside[at:]
 
 
 def _within(command: str, job: Job, context: Context, to_guard: bool, depth: int) -> Optional[str]:
     """A command with groups, of which one list of simple commands has all that is to be mended; else None."""
     nodes = shellgroups.parse(command)
     steps = lines.steps_in(nodes or ())
-    ours = [number for number, step in enumerate(steps) if step.starts or step.verb in _STOPS_OR_STARTS]
+    ours = [number for number, step in enumerate(steps) if step.starts or step.verb in leftout.STOPS_OR_STARTS]
     certbots = [number for number in ours if steps[number].starts]
     if depth > 2 or nodes is None or len(certbots) != 1:
         return None
@@ -108,11 +132,16 @@ def _within(command: str, job: Job, context: Context, to_guard: bool, depth: int
     away = [group for group, _ in around if lines.thrown_away(group.redirects)]
     if plain is None or len(away) > 1:
         return None
+    if leftout.ends_otherwise(inside) and leftout.end_counts(nodes, around, command):
+        return None
     if away and not lines.tells(steps, certbots[0]):
-        # What the whole group throws away becomes certbot's own, from where it can be taken.
-        at = next((step.simple.end for step in plain if step.starts), 0)
-        inside = inside[:at] + " >/dev/null 2>&1" + inside[at:]
-        rest = command[last:away[0].close] + command[away[0].end:]
+        others = [step for step in steps if step.leaf is not None and not first <= step.simple.start < last
+                  and any(group is away[0] for group, _ in step.leaf.within)]
+        thrown = _thrown_into(inside, away[0].redirects)
+        if thrown is None or not all(leftout.is_nothing(one) or one.simple.words[:1] in {(word,) for word in _SILENT}
+                                     for one in others):
+            return None
+        inside, rest = thrown, command[last:away[0].close] + command[away[0].end:]
     mended = mend(inside, job, context, to_guard, depth + 1)
     return shellgroups.peeled(command[:first] + mended + rest) if mended else None
 
@@ -122,40 +151,58 @@ def _by_pattern(command: str) -> Optional[str]:
     return _FORCE.sub("", command)
 
 
-def _in_shell(outer: lines.Step, inside: str, mended: str) -> Optional[str]:
+def _in_shell(outer: lines.Step, inside: str, mended: str, redirects: tuple[str, ...]) -> Optional[str]:
     words = outer.simple.words
-    redirects = () if lines.thrown_away(outer.simple.redirects) else outer.simple.redirects
     at = words.index(inside)
-    if shellwords.bare(words) == words and at == 2 and len(words) == 3 and not outer.simple.settings and not redirects:
+    if words[:-1] in (("sh", "-c"), ("/bin/sh", "-c")) and at == 2 and not outer.simple.settings and not redirects:
         return mended
-    if any("$" in word or "`" in word for word in (*words[:at], *outer.simple.settings)):
+    if any("$" in word or "`" in word for word in (*words[:at], *words[at + 1:], *outer.simple.settings)):
+        return None
+    if not all(_PLAIN_REDIRECT.fullmatch(one) for one in redirects):
         return None
     settings = [f"{name}={shlex.quote(value)}"
                 for name, _, value in (one.partition("=") for one in outer.simple.settings)]
     return " ".join([*settings, *map(shlex.quote, [*words[:at], mended, *words[at + 1:]]), *redirects])
 
 
-def _joined(command: str, steps: list[lines.Step], dropped: set[int], certbot: Optional[int], job: Job,
-            context: Context, to_guard: bool, hooks: Optional[tuple[str, str]]) -> Optional[str]:
-    """The commands that are left, with what was between them."""
-    made, held, at = "", None, 0
+def _joined(command: str, steps: Sequence[lines.Step], dropped: set[int], job: Job, context: Context, to_guard: bool,
+            hooks: Optional[tuple[str, str]]) -> Optional[str]:
+    """The commands that are left, run under the same conditions as before, whatever the others come to.
+
+    What is left out is taken to succeed. None where more hangs on it than that.
+    """
+    kept: list[str] = []
+    # before each that is kept, and behind the last: the text, and the operator in it
+    gaps = [(command[:steps[0].simple.start] if steps else command, "")]
     for number, step in enumerate(steps):
-        between, at = command[at:step.simple.start], step.simple.end
-        if number in dropped:
-            held = between if held is None and certbot is not None and number < certbot else held
+        one, later = step.simple, steps[number + 1:]
+        behind = command[one.end:later[0].simple.start if later else len(command)], one.then
+        raw: Optional[str] = command[one.start:one.end]
+        if number in dropped and step.verb and (one.words[:1] == ("exec",) or (
+                step.server == "apache" and shellwords.hook_verb(raw or "") is None)):
+            return None  # it stops a second server, too, or ends the shell
+        if number in dropped and not (gaps[-1][1] == "||" and step.verb in ("start", "restart")):
+            pointless = bool(later) and number + 1 in dropped and leftout.is_nothing(later[0])
+            gap = leftout.without(step, gaps[-1], behind, bool(later), pointless,
+                           bool(job.body) or _ERRORS_COUNT.search(job.whole) is not None)
+            asked = later and number + 1 not in dropped and leftout.OF_BEFORE.search(
+                command[later[0].simple.start:later[0].simple.end])
+            if gap is None or asked or (one.then == "&" and "$!" in command):
+                return None
+            gaps[-1] = gap
             continue
-        raw: Optional[str] = command[step.simple.start:step.simple.end]
-        if step.starts:
+        if number in dropped:
+            raw = "true"  # in the place of `certbot || start`
+        elif step.starts:
             raw = _certbot(_whole_path(raw or "", step, job, context), step, lines.tells(steps, number), job, context,
                            to_guard, hooks)
             if raw is None:
                 return None
         elif raw:
             raw = _whole_path(raw, step, job, context)
-        between, held = (held if held is not None else between), None
-        made += (between if made else re.sub(r"^[\s;&|]+", "", between)) + (raw or "")
-    rest = command[at:]
-    return made + (re.sub(r"^\s*[;&|]+", "", rest) if len(steps) - 1 in dropped else rest)
+        kept.append(raw or "")
+        gaps.append(behind)
+    return "".join(gap + raw for (gap, _), raw in zip(gaps, [*kept, ""]))
 
 
 def _whole_path(raw: str, step: lines.Step, job: Job, context: Context) -> str:
@@ -181,7 +228,13 @@ def _certbot(raw: str, step: lines.Step, tells: bool, job: Job, context: Context
     quiet = False
     if lines.thrown_away(step.simple.redirects) and not tells:
         both = any(re.fullmatch(r"(?:1?>>?|&>>?|>&)/dev/null", one) for one in step.simple.redirects)
-        raw, quiet = (_BOTH_AWAY if both else _ERRORS_AWAY).sub("", raw), both
+        taken = _BOTH_AWAY if both else _ERRORS_AWAY
+        if len(taken.findall(raw)) > sum(taken.fullmatch(one) is not None for one in step.simple.redirects):
+            return None  # one is in quotes
+        words, own = step.simple.words, len(step.simple.words) - len(start.words)
+        if words[own:] != start.words and len(lines.steps(shellwords.inner_shell(words) or "") or ()) != 1:
+            return None  # others are in there, whose output it is, too
+        raw, quiet = taken.sub("", raw), both
     if start.verb == "renew" and start.value("--installer", "-i") == "guard" and context.others():
         raw = _INSTALLER.sub("", raw)
     for option in ("--pre-hook", "--post-hook", "--deploy-hook", "--renew-hook"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Sequence
 
 from certbot_guard import crontables, lineages, text
-from certbot_guard.doctor import commandrepair, judging, lines
+from certbot_guard.doctor import commandrepair, judging, lines, stopping
 from certbot_guard.doctor.result import PROBLEM, WARNING, Result
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LINE = re.compile(r"\s*([A-Za-z_-]+)\s*=\s*(.*)")
 _HOOKS = frozenset({"pre-hook", "post-hook", "renew-hook", "deploy-hook"})
 _FORCES = frozenset({"force-renewal", "force-renew", "renew-by-default"})
-_CONTROL, _STOP = re.compile(r"\b(?:apachectl|apache2ctl|httpd|apache2)\b"), re.compile(r"\bstop\b")
+_CONTROL = re.compile(r"\b(?:apachectl|apache2ctl|httpd|apache2)\b")
 _SECTION = re.compile(r"\s*\[")
 _LINES_LIMIT = 2000
 
@@ -73,7 +73,7 @@ def judge(hook: Hook, context: Context) -> list[Result]:
     if hook.key in _HOOKS or hook.key == "script":
         why = judging.hook_trouble(hook.value, context)
         if why is None:
-            return _not_read(hook, where)
+            return _not_read(hook)
         mended = commandrepair.mend_hook(hook.value, context)
         instead = hook.text.replace(hook.value, mended) if mended != hook.value and hook.value in hook.text else ""
         if instead and judging.hook_trouble(mended, context):
@@ -99,19 +99,23 @@ def judge(hook: Hook, context: Context) -> list[Result]:
     return []
 
 
-def _not_read(hook: Hook, where: str) -> list[Result]:
+def _not_read(hook: Hook) -> list[Result]:
     """A word for what may be such a hook, and cannot be told."""
     for piece in lines.read_script(hook.value).unread:
         control = _CONTROL.search(piece)
-        if control and _STOP.search(piece, control.end()):
-            says = ("Whether a hook stops Apache in a way after which the start may do nothing cannot be told: there "
-                    "is more in it than doctor can read.")
-            return [Result("line-not-read", WARNING, says, where, hook.text,
-                           "`apachectl stop` and `graceful-stop` return while the old Apache still serves its last "
-                           "visitor; the start afterwards may do nothing, and then the site is down.",
-                           "Look how it stops Apache: `systemctl stop` waits. Or leave the hooks out and let "
-                           "certbot-guard do it (`certbot-guard adopt --retire-hooks`).")]
+        if control and stopping.STOP.search(piece, control.end()):
+            return [not_read(hook)]
     return []
+
+
+def not_read(hook: Hook) -> Result:
+    says = ("Whether a hook stops Apache in a way after which the start may do nothing cannot be told: there is more "
+            "in it than doctor can read.")
+    return Result("line-not-read", WARNING, says, f"{hook.path}, line {hook.line_number}", hook.text,
+                  "`apachectl stop` and `graceful-stop` return while the old Apache still serves its last visitor; the "
+                  "start afterwards may do nothing, and then the site is down.",
+                  "Look how it stops Apache: `systemctl stop` waits. Or leave the hooks out and let certbot-guard do "
+                  "it (`certbot-guard adopt --retire-hooks`).")
 
 
 def _settings(path: Path, said: str, lineage: str) -> list[Hook]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Optional, Sequence
+from typing import Mapping, Optional, Sequence
 
 from certbot_guard import certbotlines, shellgroups, shellwords
 from certbot_guard.certbotlines import Start
@@ -91,7 +91,7 @@ def read_script(body: str) -> Reading:
     for line in lines[:_LINES_LIMIT]:
         # As it is; without what belongs to other lines; without the redirections of what ends on it
         closed = max(line.rfind(")"), line.rfind("}"), 0)
-        for left in (line, _uncovered(line[:LINE_LIMIT]), _uncovered(line[:closed])):
+        for left in (line, _uncovered(line[:LINE_LIMIT]), _uncovered(line[:min(closed, LINE_LIMIT)])):
             found = _read(left, LINE_LIMIT, _STEPS_LIMIT) if left or not line.strip() else None
             if found is not None:
                 break
@@ -114,16 +114,24 @@ def _read(text: str, limit: int, most: int) -> Optional[Reading]:
     if nodes is None:
         return None
     unread: list[str] = []
-    nodes = tuple(_opened(one, unread, 0) for one in nodes)
+    functions = {node.name: text[node.start:node.end] for node in parsed or ()
+                 if isinstance(node, Group) and node.kind == "function"}
+    nodes = tuple(_opened(one, unread, 0, functions) for one in nodes)
     found = steps_in(nodes)
     return Reading(nodes, found, tuple(unread)) if len(found) <= most else None
 
 
-def _opened(node: Node, unread: list[str], depth: int) -> Node:
-    """The same, with each ``sh -c LINE`` as a subshell."""
+def _opened(node: Node, unread: list[str], depth: int, functions: Mapping[str, str]) -> Node:
+    """The same, with each ``sh -c LINE`` as a subshell.
+
+    :param functions: the text of each, by its name
+    """
     if isinstance(node, Group):
-        return replace(node, parts=tuple(tuple(_opened(one, unread, depth) for one in part) for part in node.parts))
+        return replace(node, parts=tuple(tuple(_opened(one, unread, depth, functions) for one in part)
+                                         for part in node.parts))
     line = shellwords.inner_shell(node.words)
+    if node.words[:1] == ("trap",):  # when it runs is not known
+        unread += [functions.get(word, word) for word in node.words[1:]]
     unread += map(_substituted, node.settings if line is not None else (*node.words, *node.settings))
     if line is None:
         return node
@@ -133,7 +141,7 @@ def _opened(node: Node, unread: list[str], depth: int) -> Node:
         unread.append(line)
     if not inside:
         return node
-    return Group("(", (tuple(_opened(one, unread, depth + 1) for one in inside),), node.joined, node.redirects,
+    return Group("(", (tuple(_opened(one, unread, depth + 1, {}) for one in inside),), node.joined, node.redirects,
                  node.then, node.start, node.end, node.end)
 
 
@@ -189,8 +197,7 @@ def starts_after(step_list: Sequence[Step], stop: int, certbot: int) -> list[int
 
 
 def is_direct(words: Sequence[str]) -> bool:
-    """Whether a command speaks to Apache itself (apachectl, httpd -k), not to what looks after it (systemctl, "
-      "service)."""
+    """Whether a command speaks to Apache itself (apachectl, httpd -k), not to what looks after it (systemctl)."""
     left = shellwords.bare(words)
     return bool(left) and left[0].rsplit("/", 1)[-1] in ("apachectl", "apache2ctl", "httpd", "apache2", "httpd2") and \
         not left[0].startswith("/etc/")
@@ -215,13 +222,31 @@ def thrown_away(redirects: Sequence[str]) -> bool:
 
 def tells(step_list: Sequence[Step], certbot: int) -> bool:
     """Whether something behind certbot in the line depends on its end and tells somebody, or may do so."""
-    for step in step_list[certbot + 1:]:
+    for number, step in enumerate(step_list[certbot + 1:], certbot + 1):
         left = shellwords.bare(step.simple.words)
         name = left[0].rsplit("/", 1)[-1] if left else ""
-        if step.simple.joined == "||" and name not in ("true", ":", "exit", "echo"):
+        on_failure = step.simple.joined == "||" or _asked(step_list, certbot, number)
+        if on_failure and name not in ("true", ":", "exit", "echo"):
             return True
         if step.simple.joined in ("&&", "|") and name in _TELLS:
             return True
+    return False
+
+
+def _asked(step_list: Sequence[Step], certbot: int, number: int) -> bool:
+    """Whether a command is run by how certbot ended, where that may have been badly: ``$?``, ``if ! certbot``."""
+    one, step = step_list[certbot], step_list[number]
+    if step.simple.joined == "&&" and any("$?" in word for word in step_list[number - 1].simple.words):
+        return True
+    for group, part in step.leaf.within if step.leaf else ():
+        if group.kind == "if" and part % 2:
+            turned = False
+            for other, its in reversed(one.leaf.within if one.leaf else ()):
+                turned = turned or other.kind == "!"
+                if other is group and its == part - 1 and turned:
+                    return True
+            if any("$?" in word for leaf in shellgroups.leaves(group.parts[part - 1]) for word in leaf.simple.words):
+                return True
     return False
 
 

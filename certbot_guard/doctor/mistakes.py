@@ -41,8 +41,9 @@ MISTAKES = (
             "do nothing: it exits 0, and Apache is down as soon as the old process has left."),
     Mistake("line-not-read", "A line may stop the web server around certbot, and cannot be read",
             "Commands are read with the groups, conditions, loops and functions around them. What is more than that "
-            "(a quote that is not closed, commands inside `$(...)`, more than 20 brackets within each other) is not "
-            "judged; where the word `stop` is in it, that is said instead of nothing."),
+            "(a quote that is not closed, commands inside `$(...)` or of a `trap`, more than 20 brackets within each "
+            "other) is not judged; where the word `stop` is in it, or certbot is in it and a stop beside it, that is "
+            "said instead of nothing."),
     Mistake("force-renewal", "Certificates are ordered at every run, due or not",
             "With `--force-renewal` every run orders new certificates. Let's Encrypt issues the same set of names at "
             "most 5 times in 7 days; then it refuses, also the renewal that would be needed. Without the option "
@@ -155,7 +156,13 @@ def of_hooks(hooks: Sequence[object], context: Context) -> list[Result]:
     """What is wrong with hooks and options in certbot's own files: see :func:`certbot_guard.doctor.hookfiles.find`."""
     from certbot_guard.doctor import hookfiles
 
-    return [result for hook in hooks for result in hookfiles.judge(hook, context)]  # type: ignore[arg-type]
+    found: list[Result] = []
+    for hook in hooks:
+        try:
+            found += hookfiles.judge(hook, context)  # type: ignore[arg-type]
+        except (RecursionError, ValueError, IndexError):  # no text of anybody's stops the other checks
+            found.append(hookfiles.not_read(hook))  # type: ignore[arg-type]
+    return found
 
 
 def everything(context: Context, config_dir: Path, refused: Sequence[Job] = ()) -> list[Result]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Optional
 from certbot_guard import cron, shellgroups, shellwords
 from certbot_guard import job as jobs
 from certbot_guard import jobs as finding
-from certbot_guard.doctor import commandrepair, judging, lines, stopping
+from certbot_guard.doctor import commandrepair, judging, leftout, lines, stopping
 from certbot_guard.doctor.result import Result
 from certbot_guard.doctor.steps import steps_of
 from certbot_guard.job import Job
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from certbot_guard.doctor.mistakes import Context
 
 _TWICE = ("17", "4,16", "*", "*", "*")
+# A script that may look how one of its lines ends
+_ASKS = re.compile(r"\$[?{]|&&|\|\||\b(?:if|while|until|set|trap)\b")
+_TRAP = re.compile(r"\btrap\b")
 _DISTRIBUTIONS = ("/lib/", "/usr/lib/", "/run/")
 
 
@@ -45,6 +48,9 @@ def with_instead(found: list[Result], job: Job, context: Context) -> list[Result
 def instead(job: Job, found: list[Result], context: Context) -> Optional[str]:
     """What to put in place of the job's line, without a mistake; None where there is nothing for certain."""
     ids = {result.id for result in found}
+    around = ids & {"cron-stop-and-start", "cron-stop-start-sequence", "unit-stop-and-start"}
+    if "line-not-read" in ids or (around and _TRAP.search(job.body or job.whole)):
+        return None  # a trap may start the server, too
     if job.unit:
         return _unit(job, ids, context)
     if job.under == "script":
@@ -148,6 +154,9 @@ def _script_line(job: Job, ids: set[str], context: Context) -> Optional[str]:
     mended = commandrepair.mend(job.command, job, context, to_guard=around)
     if mended is None or mended == job.command:
         return None
+    said = job.body.replace(job.command, "") + (job.caller.whole if job.caller else "")
+    if around and _ASKS.search(said) and leftout.ends_otherwise(job.command):
+        return None
     indent = re.match(r"\s*", job.text)
     made = replace(job, command=mended, body=mended, caller=None, runs_per_month=None)
     return None if judging.of_job(made, context) else (indent[0] if indent else "") + mended
@@ -162,6 +171,8 @@ def _unit(job: Job, ids: set[str], context: Context) -> Optional[str]:
     if not words or prefix is None or "@" in prefix[0]:
         return None
     around = "unit-stop-and-start" in ids
+    if not around and job.after and ids & {"cron-stop-and-start", "cron-stop-start-sequence"}:
+        return None  # what is in ExecStartPost runs by how this ends
     command = " ".join(map(shlex.quote, words))
     mended = commandrepair.mend(command, job, context, to_guard=around)
     if mended is None:
@@ -173,6 +184,9 @@ def _unit(job: Job, ids: set[str], context: Context) -> Optional[str]:
     whole = jobs.which(job, first)
     mended = f"{whole or first}{space}{rest}"  # systemd before 239 takes whole paths only
     value = prefix[0] + mended.replace("%", "%%")
+    if around and any(shellwords.server_verb(read_) and shellwords.hook_verb(shlex.join(read_)) is None
+                      for read_ in map(jobs.unit_words, (*job.before, *job.after, *job.always))):
+        return None  # it stops a second server, too
     kept = [one for one in job.before if shellwords.server_verb(jobs.unit_words(one)) is None]
     made = replace(job, command=value, runs_per_month=None)
     made = replace(made, before=tuple(kept), after=(), always=()) if around else made

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Optional
 
+from certbot_guard import certbotlines, shellwords, text
 from certbot_guard import job as jobs
-from certbot_guard import shellwords, text
 from certbot_guard.doctor import lines
 from certbot_guard.doctor.reached import reached
 from certbot_guard.doctor.result import WARNING, Result
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 # What to do where there is a line to put instead, and where there is none
 PUT = "Put this line instead"
 BY_HAND = "Take out what stops and starts Apache, and put `certbot-guard run --` before certbot"
-_STOP, _START = re.compile(r"\b(?:one)?stop\b"), re.compile(r"\b(?:one|re|onere)?start\b")
+# The word alone: not in the name of a file
+STOP = re.compile(r"(?<![\w./-])(?:one|graceful-)?stop(?:-graceful)?(?![\w./-])")
+_START = re.compile(r"\b(?:one|re|onere)?start\b")
+_ITS_END = re.compile(r"\$(?:\?|\{\?\})")
 
 
 def stops(job: Job, context: Context) -> Optional[Result]:
@@ -33,17 +36,20 @@ def stops(job: Job, context: Context) -> Optional[Result]:
     if where is None:
         return _not_read(job, reading)
     stop, certbot, start = where
-    if start is None and any(_START.search(piece) for piece in reading.unread):
+    started_unseen = any(_START.search(piece) for piece in reading.unread)
+    if start is None and started_unseen:
         return not_read(job)
-    server = "Apache" if steps[stop].server == "apache" else text.line(steps[stop].server, 60)
-    remedy = f"Let certbot stop {server} itself, by hooks: they run only when something is due."
+    server = it = "Apache" if steps[stop].server == "apache" else text.line(steps[stop].server, 60)
+    if "$" in server or "`" in server:
+        server, it = "A server", "that server"
+    remedy = f"Let certbot stop {it} itself, by hooks: they run only when something is due."
     if server == "Apache":
         remedy = (f"{PUT}: Apache serves on, and is stopped, for some seconds, only for a challenge that cannot pass "
                   "through it." + _adopt(context))
     if start is None:
         says = f"{server} is stopped before certbot runs, and this line does not start it again."
         return result("cron-stop-and-start", job, says,
-                      f"certbot's hooks run only when a renewal is tried: while nothing is due, {server} is stopped "
+                      f"certbot's hooks run only when a renewal is tried: while nothing is due, {it} is stopped "
                       "and stays down.", remedy)
     after = lines.starts_after(steps, stop, certbot)
     failing, succeeding = (reached(reading.nodes, certbot, succeeds) for succeeds in (False, True))
@@ -51,10 +57,17 @@ def stops(job: Job, context: Context) -> Optional[Result]:
         says = f"{server} is started again only if certbot fails."
         return result("cron-stop-and-start", job, says,
                       "certbot succeeds also while nothing is due: then the start is not reached, and "
-                      f"{server} stays down until somebody looks. Nobody is told.", remedy)
+                      f"{it} stays down until somebody looks. Nobody is told.", remedy)
     if not any(failing[number] for number in after):
+        if started_unseen:
+            return not_read(job)
+        asked = any(_ITS_END.search(word) for step in steps[certbot + 1:after[-1] + 1]
+                    for word in (*step.simple.words, *step.simple.settings))
+        if not asked and not all(failing[number] is False for number in after):
+            return result("cron-stop-and-start", job, f"{server} is started again only under a condition.",
+                          f"Where it does not hold, {it} stays down until somebody looks. Nobody is told.", remedy)
         why = ("If the CA does not answer for a minute, or one of the names fails, certbot ends with an error, the "
-               f"start is not reached, and {server} stays down until somebody looks. Nobody is told.")
+               f"start is not reached, and {it} stays down until somebody looks. Nobody is told.")
         if context.systemd and lines.is_direct(steps[stop].simple.words):
             why += (" Under systemd it may stay down even when certbot succeeds: while the old Apache still serves a "
                     "visitor, the start does nothing and exits 0.")
@@ -69,7 +82,9 @@ def stops(job: Job, context: Context) -> Optional[Result]:
 
 def _not_read(job: Job, reading: lines.Reading) -> Optional[Result]:
     """A word for what may be such a stop, and cannot be told."""
-    return not_read(job) if any(_STOP.search(piece) for piece in reading.unread) else None
+    stops_here = any(step.verb in ("stop", "graceful-stop") for step in reading.steps)
+    unsure = any(STOP.search(piece) or (stops_here and certbotlines.starts(piece)) for piece in reading.unread)
+    return not_read(job) if unsure else None
 
 
 def not_read(job: Job) -> Result:

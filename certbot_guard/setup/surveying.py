@@ -95,9 +95,9 @@ def lines(survey: Survey) -> list[str]:
 def line_to_add(survey: Survey) -> str:
     """A crontab line that renews twice a day, at a minute of this machine's own."""
     minute = sum(os.uname().nodename.encode()) % 60
-    guard = Path(sys.executable).with_name("certbot-guard")
-    command = [*([str(guard)] if guard.exists() else launch.command("cli")), "run", "--retry-for", "6h", "--",
-               str(survey.certbot), "renew", "--quiet"]
+    guard = launch.program()
+    command = [*([guard] if guard else launch.command("cli")), "run", "--retry-for", "6h", "--", str(survey.certbot),
+               "renew", "--quiet"]
     try:
         return f"{minute} 4,16 * * * {words.for_cron(command)}"
     except GuardError:  # a path that no crontab can name

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import subprocess
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,137 @@ def test_what_goes_on_for_long_comes_to_an_end(piece: str) -> None:
             hookfiles.judge(hookfiles.Hook(Path("/x"), 1, "pre-hook", said, said), context)
             mistakes.of_job(Job("/x, line 1", Path("/x"), 1, said, said, True, "cron", fields=("0",) * 5), context)
             mistakes.of_job(Job("/x, line 1", Path("/x"), 1, said, said, True, "script", body=said), context)
+
+
+# -- the line to put instead does what the line did --------------------------------------------------------------------
+
+# Each writes down that it was run, says so on both outputs, and exits as it is told. Whoever stops or starts a server
+# is not written down, and succeeds; certbot-guard counts as certbot; flock fails where descriptor 9 is not open.
+_STUB = """#!/bin/sh
+name=${0##*/}
+case "$name $1 $2" in
+*" stop "*|*" stop"|*" start "*|*" start") exit 0 ;;
+certbot*) name=certbot; set -- ;;
+flock*) : >&9 || name=unlocked ;;
+esac
+echo "$name $*" >>"$TRACE"
+while read -r _; do :; done
+echo "$name out"
+echo "$name err" >&2
+eval "exit \\${EXIT_$name:-0}"
+"""
+_OTHERS = ("c1", "c2", "c3", "systemctl", "flock", "certbot")
+
+
+@pytest.fixture(scope="module")
+def stubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    place = tmp_path_factory.mktemp("stubs")
+    for name in (*_OTHERS, "apachectl", "service", "certbot-guard", "sleep"):
+        (place / name).write_text(_STUB if name != "sleep" else "#!/bin/sh\n")
+        (place / name).chmod(0o755)
+    (place / "sh").symlink_to("/bin/sh")
+    yield place
+
+
+def _done(line: str, stubs: Path, exits: dict[str, str], at_once: bool) -> tuple[list[str], ...]:
+    """What is run; what the others than certbot would have mailed, and what of them is in the log of the line's own."""
+    trace, log, lock = stubs / "trace", stubs / "log", stubs / "lock"
+    for path in (trace, log, lock):
+        path.write_text("")
+    ran = subprocess.run(["/bin/sh", "-c", line], check=False, env={"PATH": str(stubs), "TRACE": str(trace), **exits},
+                         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    mail = (ran.stdout + ran.stderr).splitlines()
+    done = trace.read_text().splitlines()
+    others = [[one for one in said if not one.startswith("certbot")] for said in (mail, log.read_text().splitlines())]
+    return sorted(done) if at_once else done, sorted(others[0]), sorted(others[1])
+
+
+def _instead(line: str, stubs: Path) -> str:
+    context = mistakes.Context(systemd=True, debian=True, find_program=lambda _name: None, python=stubs)
+    entry = cron.parse_line(f"17 4,16 * * * {line}", settings={"PATH": str(stubs)})
+    found = mistakes.of_job(jobs.of_entry(entry, False), context)
+    offered = {one.instead for one in found}
+    return offered.pop().split(None, 5)[5] if offered and offered != {""} else ""
+
+
+def _does_the_same(line: str, stubs: Path) -> bool:
+    """Whether a line is offered; it is held to doing the same in whatever way each command ends."""
+    line = line.replace("LOG", str(stubs / "log")).replace("LOCK", str(stubs / "lock"))
+    new = _instead(line, stubs)
+    if new:
+        named = [name for name in _OTHERS if re.search(rf"\b{name}\b", line)]
+        at_once = re.search(r"[^|]\|[^|]| & ", line) is not None  # in no order
+        for codes in itertools.product("01", repeat=len(named)):
+            exits = {f"EXIT_{name}": code for name, code in zip(named, codes)}
+            assert _done(line, stubs, exits, at_once) == _done(new, stubs, exits, at_once), (line, new, exits)
+    return bool(new)
+
+
+_S, _C, _T = "apachectl stop", "certbot renew", "apachectl start"
+
+
+@pytest.mark.parametrize(("line", "offered"), [
+    (f"{_S} || exit 1; {_C}; {_T}", False), (f"c1 || {_S}; {_C}; {_T}", False),
+    (f"systemctl is-active -q apache2 && systemctl stop apache2; {_C} -q; systemctl start apache2", True),
+    (f"{_S}; {_C}; {_T} && systemctl reload postfix", True), (f"{_S}; {_C} && {_T} && c1", True),
+    (f"{_S}; {_C} && {_T} || c1", True), (f"{_S}; {_C}; {_T} || c1", False), (f"{_S}; {_C}; {_T} || true", True),
+    (f"{_S} || true; {_C}; {_T}; c1", True), (f"c1 && {_S}; {_C}; {_T}", True),
+    (f"{_S}; {_C} || {_T}; c1", True), (f"{_S}; {_C} || {_T} && c1 || c2", True), (f"{_S}; {_C}; {_T}; c1 $?", False),
+    (f"{_S}; {_C}; c1 $?; {_T}", True), (f"{_S}; {_C} & {_T}", False), (f"{_S}; {_C}; {_T} & c1", True),
+    (f"set -e; {_S}; {_C} || {_T}; c1", True), (f"set -e; c1 && {_S}; {_C}; {_T}; c2", False),
+    (f"{_S}; c1 | {_C}; {_T}", True), (f"{_S}; {_C} | {_T}", False), (f"{_S}; : >LOG; {_C}; {_T}", True),
+    # how a group ends
+    (f"{{ {_S}; {_C}; {_T}; }} && c1", False), (f"( {_S} && {_C} && {_T} ) && c1", True),
+    (f"( {_S}; {_C}; {_T} ) || true", True), (f"if {_S}; {_C}; {_T}; then c1; fi", False),
+    (f"set -e; ( {_S}; {_C}; {_T} ); c1", False), (f"( {_S}; {_C}; {_T} ); c1 $?", False),
+    (f"( {_S}; {_C}; {_T} ); c1", True), (f"if c1; then {_S}; {_C}; {_T}; fi && c2", False),
+    (f"sh -c '{_S}; {_C}; {_T}'", True), (f"( sh -c '{_S}; {_C}; {_T}' ) && c1", False),
+    # what a group throws away, and what it does not
+    ("(sleep 1; certbot renew -q) >> LOG 2>/dev/null", False),
+    ("(flock -n 9 || exit 1; certbot renew -q) 9>LOCK >/dev/null 2>&1", False),
+    ("(certbot renew; c1) >/dev/null 2>&1", False), ("(certbot renew; apachectl graceful) >/dev/null 2>&1", False),
+    ("{ c1; ( certbot renew ); } >/dev/null 2>&1", False), ("( cd / && certbot renew ) >/dev/null 2>&1", True),
+    (f"({_S}; {_C}; {_T}) 2>/dev/null", True), (f"({_S}; {_C}; c1; {_T}) &>/dev/null", False),
+    (f'sh -c "{_S}; {_C}; {_T}" >>LOG 2>/dev/null', False), (f'sh -c "{_S}; {_C}; {_T}" >>LOG', True),
+    ("sh -c 'certbot renew; c1' >/dev/null 2>&1", False), ("sh -c 'certbot renew' >/dev/null 2>&1", True),
+    ("sh -c 'certbot renew; c1' >/dev/null 2>&1 || true", False),
+    ("cd / && sh -c 'certbot renew' >/dev/null 2>&1 || true", True),
+    ("(cd /; sh -c 'certbot renew; c1') >/dev/null 2>&1", False), ("certbot renew >>LOG 2>/dev/null", True),
+    ("certbot renew --deploy-hook 'c1 >/dev/null 2>&1' >/dev/null 2>&1", False),
+])
+def test_the_line_instead_does_what_the_line_did(line: str, offered: bool, stubs: Path) -> None:
+    assert _does_the_same(line, stubs) is offered
+
+
+_plain = st.sampled_from(["c1", "c2", "c3", "! c1", "c1 $?", "true", "sleep 1", "exit 1", "set -e", "cd /", "c1 | c2",
+                          "systemctl is-active -q apache2", "apachectl graceful", "c3 >>LOG"])
+_away = st.sampled_from(["", "", "", ">/dev/null 2>&1", "2>/dev/null", ">>LOG 2>/dev/null", ">>LOG", ">LOG 2>&1"])
+_joint = st.sampled_from(["; ", "; ", "; ", " && ", " && ", " || "])
+_wrapped = st.sampled_from(["%s", "%s", "%s", "{ %s; }", "( %s )", "if c1; then %s; fi", "if %s; then c2; fi",
+                            "! ( %s )", "sh -c '%s'", "for x in a b; do %s; done", "case x in x) %s;; esac"])
+
+
+@st.composite
+def _around_certbot(draw: st.DrawFn) -> str:
+    def some_of(most: int) -> list[str]:
+        return draw(st.lists(_plain, max_size=most))
+
+    stop, start = draw(st.sampled_from([(_S, _T), ("systemctl stop apache2", "systemctl start apache2"), ("", "")]))
+    certbot = f"certbot renew {draw(_away)}".strip()
+    parts = [*some_of(1), stop, *some_of(1), certbot, *some_of(1), start, *some_of(2)]
+    parts = [one for one in parts if one]
+    line = parts[0] + "".join(draw(_joint) + one for one in parts[1:])
+    wrapped = draw(_wrapped)
+    if wrapped != "%s":
+        line = wrapped % line
+        if wrapped[0] != "!":
+            line = f"{line} {draw(_away)}".strip()
+        line = draw(st.sampled_from(["%s", "%s", "c3; %s", "c3 && %s"])) % line
+        line += draw(st.sampled_from(["", "", " || true", " && c2", " || c2", "; c2", "; c2 $?", " | c2"]))
+    return line
+
+
+@many(100)
+@given(_around_certbot())
+def test_whatever_is_around_certbot_the_line_instead_does_the_same(stubs: Path, line: str) -> None:
+    _does_the_same(line, stubs)

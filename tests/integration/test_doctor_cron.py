@@ -47,6 +47,13 @@ def test_a_stop_in_brackets_is_found_and_the_line_to_put_instead_is_fine(tmp_pat
     assert doctor(tmp_path, f"{PATH}{found['instead']}\n") == []
 
 
+def test_where_something_hangs_on_the_stop_there_is_no_line_instead(tmp_path: Path) -> None:
+    line = "17 4,16 * * * root apachectl graceful-stop || exit 1; certbot renew; apachectl start"
+    (found,) = doctor(tmp_path, f"{PATH}{line}\n")
+    assert (found["id"], found["status"], found["instead"]) == (SEQUENCE, "problem", "")
+    assert found["remedy"].startswith("Take out what stops and starts Apache")
+
+
 def test_a_script_that_a_line_runs_in_brackets_is_read(tmp_path: Path) -> None:
     script = tmp_path / "renew.sh"
     script.write_text(SCRIPT)

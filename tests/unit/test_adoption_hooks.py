@@ -23,7 +23,9 @@ def test_hooks_in_brackets_are_retired_whole_or_left() -> None:
 @pytest.mark.parametrize(("script", "line", "around"), [
     ("apachectl stop", 2, False), ("{\n  apachectl stop\n} >/dev/null", 3, True), ("( apachectl stop )", 2, False),
     ("if [ -x /x ]; then\n  apachectl stop\nfi", 3, True), ("for a in b; do\n(\napachectl stop\n)\ndone", 4, True),
-    ("{ true\n}\napachectl stop", 4, False),
+    ("{ true\n}\napachectl stop", 4, False), ("if [ -d /x ]; then\n  ( apachectl stop )\nfi", 3, True),
+    ("diff <(a) <(b)\nif true; then\napachectl stop\nfi", 4, True),
+    ("if true; then\n" + "# x\n" * 9000 + "apachectl stop\nfi", 9003, True),
 ])
 def test_who_takes_a_line_out_of_brackets_is_told_of_them(tmp_path: Path, script: str, line: int, around: bool) -> None:
     hook = tmp_path / "renewal-hooks/pre/stop"

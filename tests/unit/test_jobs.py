@@ -82,6 +82,8 @@ def test_how_often_a_line_runs(places: Places, line: str, often: Optional[float]
     ("/opt/certbot/bin/python -c 'import time' && sudo certbot renew -q", "certbot renew"),
     ("certbot-guard run --retry-for 6h -- /x/certbot renew", "/x/certbot renew guarded"),
     ("sh -c 'certbot-guard run certbot renew'", "certbot renew guarded"),
+    ("/s/bin/python3 -I /g/certbot_guard/start.py certbot_guard.cli run -- /x/certbot renew", "/x/certbot renew guarded"),
+    ("python3 -I -m certbot_guard.cli run -- certbot renew", "certbot renew guarded"),
     ("snap run certbot.renew", "/snap/bin/certbot.renew renew"), ("su root -c 'certbot renew'", "certbot renew"),
     ("python3 -m certbot renew", " renew"), ("docker run certbot/certbot renew", " renew"),
     ("docker compose exec web certbot renew", " renew"), ("if a; then certbot renew; fi", "certbot renew"),
@@ -129,6 +131,21 @@ def test_scripts_that_cron_runs(places: Places, tmp_path: Path) -> None:
 def test_options_are_read_inside_of_brackets() -> None:
     (start,) = certbotlines.starts("( certbot renew --pre-hook '( a; b )' --post-hook=c; )")
     assert start.read and start.value("--pre-hook") == "( a; b )" and start.value("--post-hook") == "c"
+
+
+@pytest.mark.parametrize(("line", "options"), [
+    ('if ! out=$(certbot renew -q 2>&1); then echo "$out" | mail root; fi', ["-q"]),
+    ("( apachectl stop; out=$(certbot renew --force-renewal 2>&1); apachectl start ) | logger", ["--force-renewal"]),
+    ("{ out=`certbot renew -q`; }", ["-q"]), ('out="$(certbot renew -q)"; echo "$out"', ["-q"]),
+    ("if true; then certbot renew -q --deploy-hook \"$(cat /etc/letsencrypt/hook)\"; fi", ["-q"]),
+    ("if x=$(pgrep certbot); then echo $x renew; fi", None), ("{ x=$(date); echo certbot renew; }", None),
+    ("if command -v certbot; then x=$(date); echo certbot renew; fi", None),
+])
+def test_certbot_in_a_substitution_is_started_too(places: Places, line: str, options: Optional[list[str]]) -> None:
+    (places.cron_d / "le").write_text(f"17 4,16 * * * root {line}\n")
+    starts = [start for job in find(places) for start in job.starts()]
+    assert [start.verb for start in starts] == ([] if options is None else ["renew"])
+    assert all(start.has(*(options or ())) for start in starts)
 
 
 def test_scripts_that_a_crontab_line_runs_in_brackets(places: Places, tmp_path: Path) -> None:

@@ -124,6 +124,25 @@ WRONG = [
     ("0 4 * * * x=$(apachectl stop); certbot renew", {UNREAD}, None),
     ("0 4 * * * sh -c '{ apachectl stop; certbot renew; apachectl start' || true", {UNREAD}, None),
     ("0 4 * * * " + "(" * 30 + "apachectl stop; certbot renew" + ")" * 30, {UNREAD}, None),
+    ("0 4 * * * ( apachectl stop; out=$(certbot renew 2>&1); apachectl start ) | logger", {UNREAD}, None),
+    ("0 4 * * * systemctl stop apache2; if ! out=$(certbot renew -q 2>&1); then echo \"$out\"; fi", {UNREAD}, None),
+    # what a trap starts is not known
+    ('0 4 * * * (trap "systemctl start apache2" EXIT; systemctl stop apache2; certbot renew -q)', {UNREAD}, None),
+    ("0 4 * * * trap 'systemctl start apache2' EXIT; systemctl stop apache2; certbot renew -q && systemctl start "
+     "apache2", {UNREAD}, None),
+    ("0 4 * * * trap 'rm -f /run/x' EXIT; systemctl stop apache2; certbot renew -q; systemctl start apache2",
+     {SEQUENCE}, None),
+    ("0 4 * * * systemctl stop nginx apache2; certbot renew; systemctl start nginx apache2", {SEQUENCE}, None),
+    ("0 4 * * * exec apachectl stop; certbot renew; apachectl start", {SEQUENCE}, None),
+    # a server whose name is not known, and hooks that are there already
+    ("0 4 * * * for s in nginx haproxy; do systemctl stop $s; certbot renew -q; systemctl start $s; done", {SEQUENCE},
+     None),
+    ("0 4 * * * systemctl stop nginx; certbot renew --pre-hook 'service x stop'; systemctl start nginx", {SEQUENCE},
+     None),
+    ("0 4 * * * apachectl stop || exit 1; certbot renew; apachectl start", {SEQUENCE}, None),
+    ("0 4 * * * systemctl is-active -q apache2 && systemctl stop apache2; certbot renew -q; systemctl start apache2",
+     {SEQUENCE}, "0 4 * * * systemctl is-active -q apache2; {guard} run --retry-for 6h -- {bin}/certbot renew -q"),
+    ("0 4 * * * (sleep 1; certbot renew -q) >> /var/log/le.log 2>/dev/null", {AWAY}, None),
     ("0 3 * * * certbot renew --force-renewal", {FORCE}, "0 3 * * * certbot renew"),
     ("0 3 * * * certbot --force-renew renew -q", {FORCE}, "0 3 * * * certbot renew -q"),
     ("0 3 * * 1 certbot renew --renew-by-default", {FORCE, RARE}, "0 3,15 * * * certbot renew"),
@@ -202,6 +221,12 @@ FINE = [
     "0 3 * * * ( certbot renew >/dev/null 2>&1 ) || mail root", "0 3 * * * until certbot renew -q; do sleep 60; done",
     "0 3 * * * { apachectl stop; apachectl start; }; certbot renew -q", "0 3 * * * certbot renew -q --cert-name 'a",
     "0 3 * * * off() { apachectl stop; }; certbot renew -q", "0 3 * * * ( sleep 5; certbot renew -q ) 2>&1 | logger",
+    '0 3 * * * if ! out=$(certbot renew -q 2>&1); then echo "$out" | mail root; fi',
+    "0 3 * * * if ! certbot renew -q >/dev/null 2>&1; then /usr/local/bin/alert failed; fi",
+    "0 3 * * * certbot renew -q >/dev/null 2>&1; if [ $? -ne 0 ]; then /usr/local/bin/alert; fi",
+    "0 3 * * * certbot renew -q >/dev/null 2>&1; [ $? -eq 0 ] || /usr/local/bin/alert",
+    '0 3 * * * certbot renew -q --deploy-hook "$(cat /etc/hook-stop)"', "0 3 * * * x=$(cat /etc/stop.conf); certbot "
+    "renew -q", "0 3 * * * trap 'rm -f /run/x' EXIT; certbot renew -q",
     "0 3 * * * docker compose -f /srv/x.yml run --rm certbot renew -q", "0 4 1 * * apt-get -y upgrade certbot",
 ]
 
@@ -260,9 +285,40 @@ def test_a_start_that_only_a_failure_reaches_is_told_apart(bin_: Path, context: 
                        ("( apachectl stop; certbot renew || apachectl start )", "again only if certbot fails."),
                        ("( apachectl stop; certbot renew; true && apachectl start )", "the whole of every run."),
                        ("( apachectl stop; certbot renew; test $? = 0 && apachectl start )",
-                        "only if certbot succeeds.")):
+                        "only if certbot succeeds."),
+                       ("apachectl stop; certbot renew; rc=$?; if [ $rc = 0 ]; then apachectl start; fi",
+                        "only if certbot succeeds."),
+                       ("apachectl stop; if certbot renew; then apachectl start; fi", "only if certbot succeeds."),
+                       ("systemctl stop apache2; certbot renew -q; if [ ! -f /etc/maintenance ]; then systemctl start "
+                        "apache2; fi", "Apache is started again only under a condition."),
+                       ("systemctl stop apache2; certbot renew -q; apache2ctl -t && systemctl start apache2",
+                        "Apache is started again only under a condition."),
+                       ('systemctl stop $x; certbot renew -q; [ "$was" = 1 ] && systemctl start $x',
+                        "A server is started again only under a condition.")):
         (found,) = mistakes.of_job(job(f"0 4 * * * {line}", bin_), context)
         assert found.says.endswith(says)
+
+
+def test_a_script_that_looks_how_its_line_ends_is_left_alone(context: mistakes.Context) -> None:
+    line = "apachectl stop; certbot renew; apachectl start"
+    asks, does_not = job("0 4,16 * * * /srv/renew.sh && touch /x"), job("0 4,16 * * * /srv/renew.sh; touch /x")
+    for body, caller, offered in ((f"{line}\nif [ $? = 0 ]; then touch /x; fi", None, False), (line, asks, False),
+                                  (f"{line}\ntouch /x", does_not, True)):
+        (found,) = mistakes.of_job(script(body, caller=caller), context)
+        assert found.id == SEQUENCE and bool(found.instead) is offered
+    inside = f"/bin/sh -c '{line}'"
+    (found,) = mistakes.of_job(unit(inside, after=("/bin/touch /x",)), context)
+    assert found.id == SEQUENCE and found.instead == "" and mistakes.of_job(unit(inside), context)[0].instead
+
+
+def test_a_hook_that_cannot_be_judged_is_said_to_be_unread(context: mistakes.Context,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_deep(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("certbot_guard.doctor.judging.hook_trouble", too_deep)
+    (found,) = mistakes.of_hooks([hookfiles.Hook(Path("/x"), 1, "pre-hook", "x", "pre_hook = x")], context)
+    assert (found.id, found.where, found.instead) == (UNREAD, "/x, line 1", "")
 
 
 def test_more_starts_than_anybody_writes_are_said_to_be_unread(context: mistakes.Context) -> None:
@@ -401,6 +457,9 @@ def script(body: str, **more: Any) -> Job:
     # not read as a whole: line by line, as far as that goes
     ("diff <(a) <(b)\n( apachectl stop\ncertbot renew -q\napachectl start ) >/dev/null", {SEQUENCE}),
     ("diff <(a) <(b)\napachectl stop\ncertbot renew -q\necho 'x\ny'; apachectl start", {UNREAD}),
+    ("systemctl stop apache2\nif ! OUT=$(certbot renew -q 2>&1); then\n  echo \"$OUT\"\nfi\nsystemctl start apache2",
+     {UNREAD}),
+    ("cleanup() { systemctl start apache2; }\ntrap cleanup EXIT\nsystemctl stop apache2\ncertbot renew -q", {UNREAD}),
     ("diff <(a) <(b)\nif true; then\napachectl stop $(\ncertbot renew -q\n)\nfi", {UNREAD}),
     ("off() { apachectl stop; }\ndiff <(a)\nif true; then off; fi\noff() { :; }\ncertbot renew -q", {UNREAD}),
 ])
@@ -443,6 +502,8 @@ def test_a_unit_that_stops_and_starts(context: mistakes.Context) -> None:
     assert found.instead.split("\n") == [
         "[Service]", "ExecStartPre=", "ExecStartPre=/bin/echo x", "ExecStart=",
         "ExecStart=/opt/guard/bin/certbot-guard run --retry-for 6h -- /usr/bin/certbot renew -q", "ExecStartPost="]
+    two = ("/bin/systemctl stop apache2 nginx",)
+    assert mistakes.of_job(unit(before=two, after=("systemctl start apache2",)), context)[0].instead == ""
     (found,) = mistakes.of_job(unit(before=("apachectl stop",), always=("apachectl start",)), context)
     assert found.status == "warning" and found.instead.endswith("ExecStopPost=")
     assert mistakes.of_job(unit(before=("/bin/echo x",), after=("/bin/systemctl reload apache2",)), context) == []
@@ -583,3 +644,15 @@ def test_a_line_of_100_kB_takes_no_long_time(piece: str, context: mistakes.Conte
         mistakes.of_job(unit(line), context)
         mistakes.of_job(script(line), context)
     assert time.process_time() - began < 3
+
+
+def test_the_line_instead_starts_a_certbot_guard_that_is_there(context: mistakes.Context, tmp_path: Path) -> None:
+    """In certbot's snap none is beside the Python."""
+    line = job("0 4 * * * apachectl stop && /snap/bin/certbot renew && apachectl start")
+    place = Path("/usr/local/sbin/certbot-guard")
+    around = replace(context, find_program=lambda name: {"certbot-guard": place}.get(name), python=tmp_path)
+    (found,) = [one for one in mistakes.of_job(line, around) if one.id == STOP]
+    assert f"{place} run --retry-for 6h -- /snap/bin/certbot renew" in (found.instead or "")
+    (tmp_path / "certbot-guard").touch()
+    (found,) = [one for one in mistakes.of_job(line, around) if one.id == STOP]
+    assert f"{tmp_path}/certbot-guard run" in (found.instead or "")

@@ -59,3 +59,14 @@ def test_the_snap_s_command_starts_it_where_the_snap_has_it() -> None:
     assert read and f"/snap/certbot-guard/current/{read[1]}/certbot_guard/start.py" in words
     assert words[-6:-3] == ["exec", "/snap/certbot/current/bin/python3", "-I"]
     assert words[-2:] == ["certbot_guard.cli", '"$@"'] and os.access(snap / "certbot-guard", os.X_OK)
+
+
+def test_the_program_is_the_one_beside_the_python_or_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bin", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python3"))
+    monkeypatch.setenv("PATH", str(tmp_path / "elsewhere"))
+    assert launch.program() is None
+    for directory in (tmp_path / "elsewhere", tmp_path / "bin"):
+        (directory / "certbot-guard").touch(mode=0o755)
+        assert launch.program() == str(directory / "certbot-guard")
