@@ -76,7 +76,8 @@ def assert_each_window_is_one_challenge(context: Context, names: list[str], inte
     for name, (begin, end) in zip(names, intervals):
         assert requests(context, "new-order", name)[-1].at < requests(context, "challenge", name)[0].at
         assert begin < requests(context, "challenge", name)[0].at < end
-        assert end < requests(context, "finalize", name)[0].ended
+        # It is answered once Apache serves, which whoever watches sees a look later.
+        assert end < requests(context, "finalize", name)[0].ended + 0.2
 
 
 def requests(context: Context, endpoint: str, name: str) -> list[Request]:
