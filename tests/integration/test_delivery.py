@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ from certbot_guard import notify
 from certbot_guard.config import Channel, Config
 from certbot_guard.journal import Journal
 from certbot_guard.message import Message
+from tests.support import packages
 from tests.support.composing import composed
 from tests.support.mailbox import Mailbox
 from tests.support.processes import marked
@@ -295,7 +294,7 @@ def test_what_is_too_long_for_a_service_arrives_cut(book: Journal, hook: Webhook
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to drop")
 def test_what_talks_to_strangers_is_not_root(book: Journal, hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not all(os.stat(parent).st_mode & 0o001 for parent in Path(os.path.realpath(os.__file__)).parents):
+    if not packages.everybody_may_enter(Path(os.__file__), packages.ROOT, *packages.directories()):
         pytest.skip("this Python lies where only root may read: a sender stays root then")
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
