@@ -17,7 +17,7 @@ from cryptography import x509
 
 from certbot_guard import config as configuration
 from certbot_guard import telling
-from certbot_guard.watch import passes, renewalinfo
+from certbot_guard.watch import caanswer, passes, renewalinfo
 from tests.support.authority import Authority
 from tests.support.context import Context
 from tests.support.listener import BadListener
@@ -184,8 +184,8 @@ def test_a_certbot_that_asks_as_well_renews_by_itself(
 
 def fails(url: str, seconds: float = 10.0) -> bool:
     """Whether it is a failure of the whole CA."""
-    with pytest.raises(renewalinfo.NoAnswerError) as raised:
-        renewalinfo._fetch(url, seconds)
+    with pytest.raises(caanswer.NoAnswerError) as raised:
+        caanswer.get(url, seconds)
     return raised.value.whole
 
 
@@ -194,13 +194,13 @@ def test_who_is_not_trusted_is_not_asked(
         tmp_path: Path) -> None:
     server = new_server(authority)
     server.says = (200, {"Retry-After": "7"}, b"{}")
-    assert renewalinfo._fetch(server.url, 10) == renewalinfo.Answer(b"{}", "7")
+    assert caanswer.get(server.url, 10) == caanswer.Answer(b"{}", "7")
     for bundle in ("", str(tmp_path / "missing.pem")):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
         assert fails(server.url)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "trusted.pem"))
-    assert renewalinfo._fetch(server.url, 10).body == b"{}"
+    assert caanswer.get(server.url, 10).body == b"{}"
     assert len(server.paths) == 2
 
 
@@ -223,7 +223,7 @@ def test_a_redirection_to_https_is_followed_and_a_circle_is_left(
         authority: Authority, new_server: Callable[[Authority], RenewalInfo]) -> None:
     end, server = new_server(authority), new_server(authority)
     end.says, server.says = (200, {}, b"{}"), (308, {"Location": end.url}, b"")
-    assert renewalinfo._fetch(server.url, 10).body == b"{}"
+    assert caanswer.get(server.url, 10).body == b"{}"
     server.says = (301, {"Location": "/renewal-info"}, b"")
     assert not fails(server.url)
 

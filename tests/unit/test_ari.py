@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from certbot_guard import schedule
 from certbot_guard.watch import ari, files, renewalinfo
-from certbot_guard.watch.renewalinfo import Answer, NoAnswerError
+from certbot_guard.watch.caanswer import Answer, NoAnswerError
 from tests.support.authority import Authority
 
 START = datetime.now(timezone.utc).replace(microsecond=0)

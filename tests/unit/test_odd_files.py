@@ -42,7 +42,7 @@ from certbot_guard.journal import FILE, Journal
 from certbot_guard.run import FACTS, Run
 from certbot_guard.servers import certificates
 from certbot_guard.servers.configuration import Named, Place
-from certbot_guard.watch import ari, files, ondisk, renewalinfo
+from certbot_guard.watch import ari, caanswer, files, ondisk
 from tests.support.apache import make_certificate
 
 PATIENCE_SECONDS = 20.0
@@ -177,8 +177,8 @@ READERS: dict[str, Reader] = {
     "certificates._check_readable": Reader("bundle.pem", lambda scene: _raised(
         PairError, lambda: certificates._check_readable(_named(scene / "bundle.pem"))), PairError),
     "certificates._parses": Reader(CERT, lambda scene: certificates._parses(str(scene / CERT)), False),
-    "renewalinfo._trust": Reader("bundle.pem", lambda scene: _raised(
-        OSError, lambda: renewalinfo._trust(str(scene / "bundle.pem"), "")), OSError, otherwise={"directory": SAID}),
+    "caanswer._trust": Reader("bundle.pem", lambda scene: _raised(
+        OSError, lambda: caanswer._trust(str(scene / "bundle.pem"), "")), OSError, otherwise={"directory": SAID}),
     "counts._lineage, the configuration": Reader(
         CONF, lambda scene: counts._lineage(scene.renewal_file), counts.Lineage("a", None, None)),
     "counts._lineage, the certificate": Reader(
